@@ -1,0 +1,3 @@
+-- The version of the schema, as its migration recorded it.
+select max(version)
+from {schema_versions}

@@ -1,0 +1,59 @@
+//! Event sourcing inside the caller's own sqlx transaction, on SQLite.
+//!
+//! [`SqliteEventStore`] appends and reads on any `&mut SqliteConnection`: `&mut *tx` of a
+//! transaction, `&mut conn` of a plain or a pooled connection. [`SqliteSource`] pairs it with a
+//! pool for projections. The schema comes from `migrate-gen --database sqlite`.
+//!
+//! # What to set on the connection
+//!
+//! - **WAL**, so that readers and the writer do not block each other
+//!   (`SqliteConnectOptions::journal_mode(SqliteJournalMode::Wal)`).
+//! - **A busy timeout**, for writers wait for each other (sqlx sets five seconds).
+//! - **`BEGIN IMMEDIATE`** for every transaction that will append:
+//!   `pool.begin_with("BEGIN IMMEDIATE")`. A transaction that begins with a plain `BEGIN`, reads,
+//!   and only then writes fails with `SQLITE_BUSY` if another connection wrote in between, and no
+//!   busy timeout helps it. The store reports that as [`es::StoreError::Retryable`].
+//!
+//! Appending outside a transaction works: the append is one statement. SQLite has one writer at
+//! a time, so of the [conformance capabilities](es::conformance#capabilities) this store has
+//! `append_outside_a_transaction` and lacks `concurrent_appenders`.
+//!
+//! sqlx's pool pings a connection before it hands it out (`test_before_acquire`); switch that
+//! off for SQLite, where it buys nothing.
+//!
+//! # Example
+//!
+//! ```
+//! use es::{Event, EventStore, ExpectedVersion, StreamId};
+//! use es_sqlite::{SqliteEventStore, sqlx};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let pool = sqlx::sqlite::SqlitePoolOptions::new()
+//!     .max_connections(1)
+//!     .connect("sqlite::memory:")
+//!     .await?;
+//! # let migration = migrate_gen::Schema::new(es::Database::Sqlite).to_sql()?;
+//! # sqlx::raw_sql(sqlx::AssertSqlSafe(migration)).execute(&pool).await?;
+//! # sqlx::raw_sql("create table orders (id text, total integer)").execute(&pool).await?;
+//! let store = SqliteEventStore::default();
+//!
+//! let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+//! sqlx::query("insert into orders (id, total) values ('order-1', 4200)").execute(&mut *tx).await?;
+//! let order = StreamId::new("Sales", "Order", "order-1")?;
+//! let placed = Event::json("OrderPlaced", &4200)?;
+//! store.append(&mut tx, &order, ExpectedVersion::NoStream, &[placed]).await?;
+//! tx.commit().await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod record;
+mod source;
+mod statements;
+mod store;
+
+pub use source::SqliteSource;
+pub use sqlx;
+pub use store::SqliteEventStore;

@@ -1,0 +1,140 @@
+//! The SQL of one store: the files below `sql/`, with the store's table names in them.
+
+use std::fmt::Write;
+
+use es::{SqlName, TableNames};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+/// Appends of up to so many events are rendered once and stay prepared on their connection.
+const PREPARED_EVENTS_MAX: usize = 16;
+
+/// How many values the append binds before the first event's, and for each event.
+const STREAM_BINDS: usize = 5;
+const EVENT_BINDS: usize = 9;
+
+/// Every statement, rendered once. Cloning one is cheap.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    events_name: String,
+    append: Vec<SqlStr>,
+    append_template: String,
+    pub(crate) existing_events: SqlStr,
+    pub(crate) stream_version: SqlStr,
+    pub(crate) read_stream: SqlStr,
+    pub(crate) read_window: SqlStr,
+    pub(crate) horizon: SqlStr,
+    pub(crate) schema_version: SqlStr,
+    pub(crate) register_projection: SqlStr,
+    pub(crate) partition_total: SqlStr,
+    pub(crate) register_checkpoint: SqlStr,
+    pub(crate) lock_checkpoint: SqlStr,
+    pub(crate) save_checkpoint: SqlStr,
+    pub(crate) checkpoints: SqlStr,
+}
+
+impl Statements {
+    pub(crate) fn new(tables: &TableNames) -> Self {
+        let events = quoted(tables.events());
+        let projections = quoted(tables.projections());
+        let checkpoints = quoted(tables.checkpoints());
+        let schema_versions = quoted(&tables.schema_versions());
+        let append_template = format!(
+            include_str!("../sql/append.sql"),
+            events = events,
+            rows = ROWS
+        );
+        let append = (1..=PREPARED_EVENTS_MAX)
+            .map(|count| trusted(render_append(&append_template, count)))
+            .collect();
+        Statements {
+            events_name: tables.events().as_str().to_owned(),
+            append,
+            append_template,
+            existing_events: trusted(format!(
+                include_str!("../sql/existing_events.sql"),
+                events = events
+            )),
+            stream_version: trusted(format!(
+                include_str!("../sql/stream_version.sql"),
+                events = events
+            )),
+            read_stream: trusted(format!(
+                include_str!("../sql/read_stream.sql"),
+                events = events
+            )),
+            read_window: trusted(format!(
+                include_str!("../sql/read_window.sql"),
+                events = events
+            )),
+            horizon: SqlStr::from_static(include_str!("../sql/horizon.sql")),
+            schema_version: trusted(format!(
+                include_str!("../sql/schema_version.sql"),
+                schema_versions = schema_versions
+            )),
+            register_projection: trusted(format!(
+                include_str!("../sql/register_projection.sql"),
+                projections = projections
+            )),
+            partition_total: trusted(format!(
+                include_str!("../sql/partition_total.sql"),
+                projections = projections
+            )),
+            register_checkpoint: trusted(format!(
+                include_str!("../sql/register_checkpoint.sql"),
+                checkpoints = checkpoints
+            )),
+            lock_checkpoint: trusted(format!(
+                include_str!("../sql/lock_checkpoint.sql"),
+                checkpoints = checkpoints
+            )),
+            save_checkpoint: trusted(format!(
+                include_str!("../sql/save_checkpoint.sql"),
+                checkpoints = checkpoints
+            )),
+            checkpoints: trusted(format!(
+                include_str!("../sql/checkpoints.sql"),
+                checkpoints = checkpoints,
+                projections = projections
+            )),
+        }
+    }
+
+    /// The events table's name, without quotes: a value for `horizon.sql`.
+    pub(crate) fn events_name(&self) -> String {
+        self.events_name.clone()
+    }
+
+    /// The append of `count` events, and whether it is worth keeping prepared.
+    pub(crate) fn append(&self, count: usize) -> (SqlStr, bool) {
+        match self.append.get(count.wrapping_sub(1)) {
+            Some(prepared) => (prepared.clone(), true),
+            None => (trusted(render_append(&self.append_template, count)), false),
+        }
+    }
+}
+
+/// Stands in the append's template where the rows of the events go.
+const ROWS: &str = "<rows>";
+
+fn render_append(template: &str, count: usize) -> String {
+    let mut rows = String::new();
+    for ordinal in 1..=count {
+        let separator = if ordinal == 1 { "" } else { ", " };
+        write!(rows, "{separator}({ordinal}").expect("a string can be written to");
+        let first = STREAM_BINDS + (ordinal - 1) * EVENT_BINDS + 1;
+        for bind in first..first + EVENT_BINDS {
+            write!(rows, ", ?{bind}").expect("a string can be written to");
+        }
+        rows.push(')');
+    }
+    template.replacen(ROWS, &rows, 1)
+}
+
+/// The only places of a statement that vary are names that [`SqlName`] has validated.
+fn trusted(sql: String) -> SqlStr {
+    AssertSqlSafe(std::sync::Arc::<str>::from(sql)).into_sql_str()
+}
+
+fn quoted(name: &SqlName) -> String {
+    format!("\"{name}\"")
+}

@@ -1,0 +1,311 @@
+//! The event store on a SQLite connection.
+
+use std::sync::Arc;
+
+use es::{
+    AppendError, AppendResult, CheckpointError, CheckpointStore, Database, Event, EventFilter,
+    EventStore, ExistingEvent, ExpectedVersion, Horizon, Partition, PartitionCheckpoint,
+    PersistedEvent, Position, ProjectionName, ReadWindow, RejectedAppend, StoreError, Stream,
+    StreamId, TableNames, Version, VersionRange, check_schema_version, validate_append,
+};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row, SqliteConnection};
+
+use crate::error::{is_unique_violation, store_error};
+use crate::record;
+use crate::statements::Statements;
+
+/// An event store on SQLite. Holds no connection; cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct SqliteEventStore {
+    statements: Arc<Statements>,
+}
+
+impl SqliteEventStore {
+    /// A store whose tables have these names. A schema name is not used: SQLite has none.
+    pub fn new(tables: &TableNames) -> Self {
+        SqliteEventStore {
+            statements: Arc::new(Statements::new(tables)),
+        }
+    }
+
+    /// The guarded insert: the versions and positions written, none if the guard said no.
+    async fn insert(
+        &self,
+        conn: &mut SqliteConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
+        let (sql, keep_prepared) = self.statements.append(events.len());
+        let mut insert = sqlx::query(sql)
+            .persistent(keep_prepared)
+            .bind(stream.bounded_context().to_owned())
+            .bind(stream.aggregate_type().to_owned())
+            .bind(stream.aggregate_id().to_owned())
+            .bind(stream.slot().get())
+            .bind(expected.required().map(Version::get));
+        for event in events {
+            insert = insert
+                .bind(event.id())
+                .bind(event.event_type().to_owned())
+                .bind(event.event_version())
+                .bind(event.payload().to_vec())
+                .bind(
+                    event
+                        .metadata()
+                        .map(|json| String::from_utf8_lossy(json).into_owned()),
+                )
+                .bind(event.correlation_id())
+                .bind(event.causation_id())
+                .bind(event.trace_id())
+                .bind(event.created_at().timestamp_micros());
+        }
+        insert.fetch_all(conn).await
+    }
+
+    /// Finds out why nothing was written.
+    async fn rejected(
+        &self,
+        conn: &mut SqliteConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> Result<AppendResult, AppendError> {
+        let existing = self.existing_events(conn, events).await?;
+        let actual = self.stream_version(conn, stream).await?;
+        RejectedAppend {
+            stream,
+            expected,
+            events,
+            actual,
+        }
+        .resolve(&existing)
+    }
+
+    async fn existing_events(
+        &self,
+        conn: &mut SqliteConnection,
+        events: &[Event],
+    ) -> Result<Vec<ExistingEvent>, StoreError> {
+        let ids = events.iter().map(|event| event.id().simple().to_string());
+        let rows = sqlx::query(self.statements.existing_events.clone())
+            .bind(json_array(ids))
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        rows.iter().map(record::existing_event).collect()
+    }
+}
+
+impl Default for SqliteEventStore {
+    /// A store whose tables have the default names.
+    fn default() -> Self {
+        SqliteEventStore::new(&TableNames::default())
+    }
+}
+
+impl EventStore for SqliteEventStore {
+    type Connection = SqliteConnection;
+
+    async fn append(
+        &self,
+        conn: &mut SqliteConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> Result<AppendResult, AppendError> {
+        validate_append(events)?;
+        let written = match self.insert(conn, stream, expected, events).await {
+            Ok(rows) => record::appended(&rows)?,
+            // SQLite undoes the statement, not the transaction.
+            Err(error) if is_unique_violation(&error) => Vec::new(),
+            Err(error) => return Err(store_error(error).into()),
+        };
+        match written.first() {
+            None => self.rejected(conn, stream, expected, events).await,
+            Some((first_version, _)) => {
+                let positions = written.iter().map(|(_, position)| *position);
+                Ok(AppendResult::written(
+                    stream,
+                    events,
+                    *first_version,
+                    positions,
+                ))
+            }
+        }
+    }
+
+    async fn stream_version(
+        &self,
+        conn: &mut SqliteConnection,
+        stream: &StreamId,
+    ) -> Result<Version, StoreError> {
+        let row = sqlx::query(self.statements.stream_version.clone())
+            .bind(stream.bounded_context().to_owned())
+            .bind(stream.aggregate_type().to_owned())
+            .bind(stream.aggregate_id().to_owned())
+            .fetch_optional(conn)
+            .await
+            .map_err(store_error)?;
+        row.map_or(Ok(Version::NONE), |row| record::number(&row, 0))
+    }
+
+    async fn read_stream(
+        &self,
+        conn: &mut SqliteConnection,
+        stream: &StreamId,
+        versions: impl Into<VersionRange> + Send,
+    ) -> Result<Stream, StoreError> {
+        let versions = versions.into();
+        let rows = sqlx::query(self.statements.read_stream.clone())
+            .bind(stream.bounded_context().to_owned())
+            .bind(stream.aggregate_type().to_owned())
+            .bind(stream.aggregate_id().to_owned())
+            .bind(versions.first().get())
+            .bind(versions.last().get())
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        Ok(Stream::new(stream.clone(), record::events(&rows)?))
+    }
+
+    async fn horizon(
+        &self,
+        conn: &mut SqliteConnection,
+        _known: Position,
+    ) -> Result<Horizon, StoreError> {
+        let row = sqlx::query(self.statements.horizon.clone())
+            .bind(self.statements.events_name())
+            .fetch_one(conn)
+            .await
+            .map_err(store_error)?;
+        let position = record::number(&row, 0)?;
+        Ok(Horizon {
+            position,
+            end: position,
+            held_by: Vec::new(),
+        })
+    }
+
+    async fn read_window(
+        &self,
+        conn: &mut SqliteConnection,
+        window: ReadWindow,
+        filter: &EventFilter,
+    ) -> Result<Vec<PersistedEvent>, StoreError> {
+        let rows = sqlx::query(self.statements.read_window.clone())
+            .bind(window.after().get())
+            .bind(window.through().get())
+            .bind(window.events_max())
+            .bind(filter.bounded_contexts().map(json_array))
+            .bind(filter.aggregate_types().map(json_array))
+            .bind(filter.event_types().map(json_array))
+            .bind(filter.partition().total())
+            .bind(filter.partition().index())
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        record::events(&rows)
+    }
+
+    async fn check_schema(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        let row = sqlx::query(self.statements.schema_version.clone())
+            .fetch_one(conn)
+            .await
+            .map_err(store_error)?;
+        let found: Option<i64> = row.try_get(0).map_err(store_error)?;
+        check_schema_version(Database::Sqlite, found.unwrap_or(0))
+    }
+}
+
+impl CheckpointStore for SqliteEventStore {
+    async fn register_checkpoint(
+        &self,
+        conn: &mut SqliteConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> Result<Position, CheckpointError> {
+        sqlx::query(self.statements.register_projection.clone())
+            .bind(projection.as_str().to_owned())
+            .bind(partition.total())
+            .execute(&mut *conn)
+            .await
+            .map_err(store_error)?;
+        let row = sqlx::query(self.statements.partition_total.clone())
+            .bind(projection.as_str().to_owned())
+            .fetch_one(&mut *conn)
+            .await
+            .map_err(store_error)?;
+        let stored = row.try_get(0).map_err(store_error)?;
+        CheckpointError::check_partition_total(projection, stored, partition)?;
+        let row = sqlx::query(self.statements.register_checkpoint.clone())
+            .bind(projection.as_str().to_owned())
+            .bind(partition.index())
+            .fetch_one(conn)
+            .await
+            .map_err(store_error)?;
+        Ok(record::number(&row, 0)?)
+    }
+
+    async fn lock_checkpoint(
+        &self,
+        conn: &mut SqliteConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> Result<Position, CheckpointError> {
+        let row = sqlx::query(self.statements.lock_checkpoint.clone())
+            .bind(projection.as_str().to_owned())
+            .bind(partition.index())
+            .fetch_optional(conn)
+            .await
+            .map_err(store_error)?;
+        match row {
+            None => Err(CheckpointError::Missing {
+                projection: projection.clone(),
+                partition,
+            }),
+            Some(row) => Ok(record::number(&row, 0)?),
+        }
+    }
+
+    async fn save_checkpoint(
+        &self,
+        conn: &mut SqliteConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+        from: Position,
+        to: Position,
+    ) -> Result<(), CheckpointError> {
+        let saved = sqlx::query(self.statements.save_checkpoint.clone())
+            .bind(projection.as_str().to_owned())
+            .bind(partition.index())
+            .bind(from.get())
+            .bind(to.get())
+            .execute(conn)
+            .await
+            .map_err(store_error)?;
+        CheckpointError::check_moved(saved.rows_affected(), projection, partition, from)
+    }
+
+    async fn checkpoints(
+        &self,
+        conn: &mut SqliteConnection,
+        projection: &ProjectionName,
+    ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
+        let rows = sqlx::query(self.statements.checkpoints.clone())
+            .bind(projection.as_str().to_owned())
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        rows.iter().map(record::partition_checkpoint).collect()
+    }
+}
+
+/// SQLite has no arrays to bind; it reads JSON ones instead.
+fn json_array(values: impl IntoIterator<Item = impl Into<String>>) -> String {
+    let values = values
+        .into_iter()
+        .map(|value| serde_json::Value::String(value.into()));
+    serde_json::Value::Array(values.collect()).to_string()
+}

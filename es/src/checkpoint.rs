@@ -1,0 +1,212 @@
+//! Checkpoints: how far each partition of a projection has come.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use crate::identifier::identifier;
+use crate::{EventStore, InvalidIdentifier, Partition, Position, StoreError};
+
+/// The name of a projection, under which its checkpoints are kept.
+///
+/// Obeys the same rule as the parts of a [`StreamId`](crate::StreamId).
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ProjectionName(Arc<str>);
+
+impl ProjectionName {
+    /// Checks the name.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidIdentifier> {
+        identifier("projection name", name.as_ref()).map(ProjectionName)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProjectionName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// How far one partition of a projection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionCheckpoint {
+    /// Which partition.
+    pub partition: Partition,
+    /// The position through which it has handled everything that is for it.
+    pub position: Position,
+}
+
+impl PartitionCheckpoint {
+    /// Decodes a row; fails with [`StoreError::Corrupt`] if it holds what no worker saved.
+    pub fn from_record(index: i64, total: i64, position: i64) -> Result<Self, StoreError> {
+        let partition = match (u16::try_from(index), u16::try_from(total)) {
+            (Ok(index), Ok(total)) => Partition::new(index, total).ok(),
+            _ => None,
+        };
+        match (partition, Position::try_from(position)) {
+            (Some(partition), Ok(position)) => Ok(PartitionCheckpoint {
+                partition,
+                position,
+            }),
+            _ => Err(StoreError::corrupt(format!(
+                "checkpoint {position} of partition {index} of {total}"
+            ))),
+        }
+    }
+}
+
+/// Why a checkpoint could not be read or moved.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CheckpointError {
+    /// The projection is stored with another number of partitions. Handling part of the streams
+    /// under another count would skip or repeat events.
+    #[error(
+        "projection {projection} has {stored} partitions, not {asked}: start it with {stored}, \
+         or give it another name to build it anew"
+    )]
+    PartitionCount {
+        /// The projection.
+        projection: ProjectionName,
+        /// The number of partitions it was first started with.
+        stored: u16,
+        /// The number it was now started with.
+        asked: u16,
+    },
+
+    /// The row is not there: the projection was never registered, or was deleted.
+    #[error("projection {projection} has no checkpoint for partition {partition}")]
+    Missing {
+        /// The projection.
+        projection: ProjectionName,
+        /// The partition.
+        partition: Partition,
+    },
+
+    /// The checkpoint is not where the caller left it: another worker moved it. Roll the
+    /// transaction back, for its effects belong to events that are already handled.
+    #[error(
+        "the checkpoint of projection {projection}, partition {partition}, \
+         was moved from {expected} by another worker"
+    )]
+    Stale {
+        /// The projection.
+        projection: ProjectionName,
+        /// The partition.
+        partition: Partition,
+        /// Where the caller believed it to be.
+        expected: Position,
+    },
+
+    /// The database did not do what it was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl CheckpointError {
+    /// Refuses a partition of another number than the projection was first started with.
+    pub fn check_partition_total(
+        projection: &ProjectionName,
+        stored: i64,
+        partition: Partition,
+    ) -> Result<(), CheckpointError> {
+        let stored = u16::try_from(stored).map_err(|_| {
+            StoreError::corrupt(format!("projection {projection} has {stored} partitions"))
+        })?;
+        if stored == partition.total() {
+            return Ok(());
+        }
+        let (projection, asked) = (projection.clone(), partition.total());
+        Err(CheckpointError::PartitionCount {
+            projection,
+            stored,
+            asked,
+        })
+    }
+
+    /// What the number of rows means that the conditional update of a checkpoint changed.
+    pub fn check_moved(
+        rows: u64,
+        projection: &ProjectionName,
+        partition: Partition,
+        expected: Position,
+    ) -> Result<(), CheckpointError> {
+        if rows == 1 {
+            return Ok(());
+        }
+        Err(CheckpointError::Stale {
+            projection: projection.clone(),
+            partition,
+            expected,
+        })
+    }
+
+    /// Whether the same work may succeed in a new transaction.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, CheckpointError::Store(error) if error.is_retryable())
+    }
+}
+
+/// Keeps checkpoints next to the events, in the transaction of the effects they stand for.
+///
+/// As in [`EventStore`], no method begins, commits or rolls back. Dropping a future leaves the
+/// statement it was sending either done or not; roll the transaction back.
+pub trait CheckpointStore: EventStore {
+    /// Makes sure that the projection has a checkpoint for `partition`, at
+    /// [`Position::START`] if it is new, and gives it back. Call it in a transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::PartitionCount`] if the projection was registered with another number
+    /// of partitions, by this worker or any other.
+    fn register_checkpoint(
+        &self,
+        conn: &mut Self::Connection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> impl Future<Output = Result<Position, CheckpointError>> + Send;
+
+    /// Reads the checkpoint and keeps every other transaction from moving it until this one ends.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Missing`] if there is none.
+    fn lock_checkpoint(
+        &self,
+        conn: &mut Self::Connection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> impl Future<Output = Result<Position, CheckpointError>> + Send;
+
+    /// Moves the checkpoint from `from` to `to`, if it is at `from`.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::Stale`] if it is elsewhere or gone. This is the fence that makes
+    /// effects exactly once, so it must hold even where `lock_checkpoint` was not called.
+    fn save_checkpoint(
+        &self,
+        conn: &mut Self::Connection,
+        projection: &ProjectionName,
+        partition: Partition,
+        from: Position,
+        to: Position,
+    ) -> impl Future<Output = Result<(), CheckpointError>> + Send;
+
+    /// The checkpoints of a projection by partition; empty if it was never registered.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] if a row cannot have been written by this library.
+    fn checkpoints(
+        &self,
+        conn: &mut Self::Connection,
+        projection: &ProjectionName,
+    ) -> impl Future<Output = Result<Vec<PartitionCheckpoint>, StoreError>> + Send;
+}

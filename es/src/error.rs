@@ -1,0 +1,220 @@
+//! What can go wrong in a store, sorted by what the caller can do about it.
+
+use std::error::Error;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::{CheckpointError, Database, ExpectedVersion, InvalidAppend, StreamId, Version};
+
+/// The cause of an error, as the driver gave it.
+pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why an append wrote nothing.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AppendError {
+    /// Another writer appended first, or the expectation was wrong: reload the stream and decide
+    /// again. The caller's transaction is as it was before the append.
+    #[error("stream {stream} is at version {actual}, expected {expected}")]
+    Conflict {
+        /// The stream appended to.
+        stream: StreamId,
+        /// What the writer expected.
+        expected: ExpectedVersion,
+        /// What the stream is at.
+        actual: Version,
+    },
+
+    /// The events were refused before anything was sent to the database.
+    #[error(transparent)]
+    Invalid(#[from] InvalidAppend),
+
+    /// An event id is already in the store, and this is not a repetition of a whole append.
+    #[error("event id {event_id} is already version {version} of stream {stream}")]
+    DuplicateEventId {
+        /// The id that is taken.
+        event_id: Uuid,
+        /// The stream that holds it.
+        stream: StreamId,
+        /// Its version there.
+        version: Version,
+    },
+
+    /// The database did not do what it was asked.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl AppendError {
+    /// Whether this is [`AppendError::Conflict`].
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, AppendError::Conflict { .. })
+    }
+
+    /// Whether the same append may succeed if the caller runs its transaction again unchanged.
+    ///
+    /// A conflict is not retryable in this sense: the caller must look at the stream first.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, AppendError::Store(error) if error.is_retryable())
+    }
+}
+
+/// What has become of the caller's transaction after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionState {
+    /// Only the statement was undone; the transaction can go on.
+    Usable,
+    /// The transaction refuses further statements: roll it back.
+    MustRollBack,
+    /// The server has rolled the transaction back and ended it: the next statement on the
+    /// connection would run outside any transaction. Drop the transaction and begin anew.
+    Ended,
+}
+
+/// The database did not do what it was asked.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// Another transaction stood in the way; running this one again may succeed.
+    #[error("the database asks to run the transaction again{}", advice(*.transaction))]
+    Retryable {
+        /// What has become of the caller's transaction.
+        transaction: TransactionState,
+        /// What the driver said.
+        source: BoxError,
+    },
+
+    /// The connection is gone, and with it the transaction. After a commit that ended so,
+    /// repeat the append with the same event ids: the store says whether it holds them.
+    #[error("the connection to the database was lost")]
+    ConnectionLost {
+        /// What the driver said.
+        source: BoxError,
+    },
+
+    /// A table of the schema does not exist.
+    #[error(
+        "the event store's schema is missing: write it with \
+         `migrate-gen --database {database} --output migrations`, then run the file"
+    )]
+    SchemaMissing {
+        /// Which kind of database.
+        database: Database,
+        /// What the driver said.
+        source: BoxError,
+    },
+
+    /// The schema in the database is not the one this version of the library needs.
+    #[error(
+        "the event store's schema has version {found}, this library needs {needed}: {}",
+        schema_advice(*.found, *.needed, *.database)
+    )]
+    SchemaVersion {
+        /// Which kind of database.
+        database: Database,
+        /// The version recorded in the database.
+        found: i64,
+        /// [`SCHEMA_VERSION`](crate::SCHEMA_VERSION).
+        needed: i64,
+    },
+
+    /// The schema was changed by hand in a way that breaks a promise.
+    #[error("the event store's schema is unsafe: {reason}")]
+    SchemaUnsafe {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+
+    /// The log cannot be read on this connection without the danger of skipping events.
+    #[error("the log cannot be read safely on this connection: {reason}")]
+    UnsafeRead {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+
+    /// The database takes no value or statement of this size.
+    #[error("the append is larger than the database takes: split it, or raise the server's limit")]
+    TooLarge {
+        /// What the driver said.
+        source: BoxError,
+    },
+
+    /// The tables hold what this library never writes.
+    #[error("the event store's tables hold what no append wrote: {what}")]
+    Corrupt {
+        /// What was found.
+        what: String,
+    },
+
+    /// Anything else the database refused.
+    #[error("the database refused the statement")]
+    Database {
+        /// What the driver said.
+        source: BoxError,
+    },
+}
+
+impl StoreError {
+    /// [`StoreError::Corrupt`] from a description of what was found.
+    pub fn corrupt(what: impl Into<String>) -> Self {
+        StoreError::Corrupt { what: what.into() }
+    }
+
+    /// [`StoreError::Database`] around what the driver said.
+    pub fn database(source: impl Into<BoxError>) -> Self {
+        StoreError::Database {
+            source: source.into(),
+        }
+    }
+
+    /// Whether the same work may succeed in a new transaction, on a new connection if need be.
+    pub fn is_retryable(&self) -> bool {
+        matches!(
+            self,
+            StoreError::Retryable { .. } | StoreError::ConnectionLost { .. }
+        )
+    }
+
+    /// What has become of the caller's transaction, where the error says so.
+    pub fn transaction(&self) -> Option<TransactionState> {
+        match self {
+            StoreError::Retryable { transaction, .. } => Some(*transaction),
+            StoreError::ConnectionLost { .. } => Some(TransactionState::Ended),
+            _ => None,
+        }
+    }
+}
+
+/// Whether `error` or any of its causes is retryable: one of this crate's errors that says so, or
+/// an error of the driver that `is_retryable_driver_error` recognises.
+pub fn is_retryable(
+    error: &(dyn Error + 'static),
+    is_retryable_driver_error: impl Fn(&(dyn Error + 'static)) -> bool,
+) -> bool {
+    std::iter::successors(Some(error), |&error| error.source()).any(|cause| {
+        is_retryable_driver_error(cause)
+            || cause.downcast_ref().is_some_and(StoreError::is_retryable)
+            || cause.downcast_ref().is_some_and(AppendError::is_retryable)
+            || cause
+                .downcast_ref()
+                .is_some_and(CheckpointError::is_retryable)
+    })
+}
+
+fn advice(transaction: TransactionState) -> &'static str {
+    match transaction {
+        TransactionState::Usable => "",
+        TransactionState::MustRollBack => ": roll this one back first",
+        TransactionState::Ended => {
+            ": the server has already ended this one, drop it before the next statement"
+        }
+    }
+}
+
+fn schema_advice(found: i64, needed: i64, database: Database) -> String {
+    if found > needed {
+        return "use the library version that wrote it, or a later one".to_owned();
+    }
+    format!("write the files of this version with `migrate-gen --database {database}` and run them")
+}

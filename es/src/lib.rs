@@ -1,0 +1,56 @@
+//! Event sourcing inside the caller's own database transaction: types, contracts, decisions.
+//!
+//! This crate names no database. It holds
+//!
+//! - the values: [`Event`], [`PersistedEvent`], [`StreamId`], [`Version`], [`Position`],
+//!   [`ExpectedVersion`], [`AppendResult`], [`Stream`];
+//! - the contracts an adapter fulfils: [`EventStore`], [`CheckpointStore`], [`EventSource`];
+//! - the decisions every adapter shares: what a rejected append means ([`RejectedAppend`]),
+//!   how far one read of the log may go ([`ReadWindow`]), which partition a stream belongs to
+//!   ([`Slot`], [`Partition`]).
+//!
+//! Features: `memory` adds [`memory::MemoryStore`], a transactional store for unit tests;
+//! `conformance` adds the clauses every store must hold, see [`conformance`].
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod append;
+mod checkpoint;
+mod error;
+mod event;
+mod filter;
+mod identifier;
+mod partition;
+mod persisted_event;
+mod position;
+mod read;
+mod schema;
+mod source;
+mod store;
+mod stream;
+mod version;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+#[cfg(feature = "memory")]
+pub mod memory;
+
+pub use append::{
+    APPEND_EVENTS_MAX, AppendResult, ExistingEvent, InvalidAppend, METADATA_BYTES_MAX,
+    PAYLOAD_BYTES_MAX, RejectedAppend, validate_append,
+};
+pub use checkpoint::{CheckpointError, CheckpointStore, PartitionCheckpoint, ProjectionName};
+pub use error::{AppendError, StoreError, TransactionState, is_retryable};
+pub use event::{Event, InvalidEvent};
+pub use filter::EventFilter;
+pub use identifier::{IDENTIFIER_BYTES_MAX, InvalidIdentifier};
+pub use partition::{InvalidPartition, Partition, SLOT_COUNT, Slot};
+pub use persisted_event::{DecodeError, EventRecord, PersistedEvent, SharedStrings};
+pub use position::Position;
+pub use read::{EventBatch, Horizon, HorizonHolder, ReadLimit, ReadWindow, dense_prefix_length};
+pub use schema::{
+    Database, InvalidTableName, SCHEMA_VERSION, SqlName, TableNames, check_schema_version,
+};
+pub use source::EventSource;
+pub use store::EventStore;
+pub use stream::{Stream, StreamId};
+pub use version::{ExpectedVersion, Version, VersionRange};

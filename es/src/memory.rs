@@ -1,0 +1,247 @@
+//! An event store in memory, for unit tests and as the model the conformance suite compares with.
+//!
+//! It behaves as a server with READ COMMITTED isolation does: transactions run side by side,
+//! positions are drawn when events are appended and appear when the transaction commits, in
+//! whatever order that happens, and a rollback leaves a hole. Where a server would make a
+//! transaction wait for another one's lock, this store answers [`StoreError::Retryable`] at
+//! once, so a test on a single thread never hangs.
+//!
+//! ```
+//! use es::memory::MemoryStore;
+//! use es::{Event, EventStore, ExpectedVersion, StreamId};
+//!
+//! # tokio::runtime::Builder::new_current_thread().build()?.block_on(async {
+//! let store = MemoryStore::default();
+//! let mut conn = store.connect();
+//! let order = StreamId::new("Sales", "Order", "order-1")?;
+//!
+//! conn.begin()?;
+//! let placed = Event::json("OrderPlaced", &4200)?;
+//! store.append(&mut conn, &order, ExpectedVersion::NoStream, &[placed]).await?;
+//! conn.commit()?;
+//!
+//! assert_eq!(store.read_stream(&mut conn, &order, ..).await?.len(), 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod connection;
+mod state;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::{
+    AppendError, AppendResult, CheckpointError, CheckpointStore, Event, EventFilter, EventSource,
+    EventStore, ExpectedVersion, Horizon, Partition, PartitionCheckpoint, PersistedEvent, Position,
+    ProjectionName, ReadWindow, RejectedAppend, StoreError, Stream, StreamId, Version,
+    VersionRange, validate_append,
+};
+
+pub use connection::MemoryConnection;
+use state::{CheckpointKey, Lock, State};
+
+/// An event store in memory. Clones share their contents.
+#[derive(Debug, Default, Clone)]
+pub struct MemoryStore {
+    state: SharedState,
+}
+
+type SharedState = Arc<Mutex<State>>;
+
+/// A panic elsewhere leaves the state whole: nothing unwinds in the middle of a change.
+fn lock(state: &SharedState) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl MemoryStore {
+    /// Opens a connection: the thing that has, or has not, a transaction.
+    pub fn connect(&self) -> MemoryConnection {
+        MemoryConnection::new(Arc::clone(&self.state))
+    }
+}
+
+impl EventStore for MemoryStore {
+    type Connection = MemoryConnection;
+
+    async fn append(
+        &self,
+        conn: &mut MemoryConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> Result<AppendResult, AppendError> {
+        validate_append(events)?;
+        conn.in_transaction(|state, transaction| {
+            let locks = events.iter().map(|event| Lock::EventId(event.id()));
+            state.acquire(transaction, locks.chain([Lock::Stream(stream.clone())]))?;
+            let actual = state.stream_version(transaction, stream);
+            let existing = state.existing_events(transaction, events);
+            if !expected.accepts(actual) || !existing.is_empty() {
+                return RejectedAppend {
+                    stream,
+                    expected,
+                    events,
+                    actual,
+                }
+                .resolve(&existing);
+            }
+            let positions = state.draw_positions(transaction, events.len());
+            let written = AppendResult::written(stream, events, actual.next(), positions);
+            transaction.write(written.events());
+            Ok(written)
+        })
+    }
+
+    async fn stream_version(
+        &self,
+        conn: &mut MemoryConnection,
+        stream: &StreamId,
+    ) -> Result<Version, StoreError> {
+        conn.read(|state, transaction| Ok(state.stream_version(transaction, stream)))
+    }
+
+    async fn read_stream(
+        &self,
+        conn: &mut MemoryConnection,
+        stream: &StreamId,
+        versions: impl Into<VersionRange> + Send,
+    ) -> Result<Stream, StoreError> {
+        let versions = versions.into();
+        conn.read(|state, transaction| {
+            let all = state.stream_events(transaction, stream);
+            let events = all.filter(|event| versions.contains(event.version()));
+            Ok(Stream::new(stream.clone(), events.cloned().collect()))
+        })
+    }
+
+    async fn horizon(
+        &self,
+        conn: &mut MemoryConnection,
+        _known: Position,
+    ) -> Result<Horizon, StoreError> {
+        conn.read(|state, _| Ok(state.horizon()))
+    }
+
+    async fn read_window(
+        &self,
+        conn: &mut MemoryConnection,
+        window: ReadWindow,
+        filter: &EventFilter,
+    ) -> Result<Vec<PersistedEvent>, StoreError> {
+        conn.read(|state, transaction| {
+            let mut events = state.window(transaction, window);
+            events.retain(|event| filter.matches(event));
+            events.truncate(usize::try_from(window.events_max()).unwrap_or(usize::MAX));
+            Ok(events)
+        })
+    }
+
+    async fn check_schema(&self, _conn: &mut MemoryConnection) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+impl CheckpointStore for MemoryStore {
+    async fn register_checkpoint(
+        &self,
+        conn: &mut MemoryConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> Result<Position, CheckpointError> {
+        conn.in_transaction(|state, transaction| {
+            let key = CheckpointKey::new(projection, partition);
+            let locks = [
+                Lock::Projection(projection.clone()),
+                Lock::Checkpoint(key.clone()),
+            ];
+            state.acquire(transaction, locks)?;
+            if let Some(stored) = state.partition_total(transaction, projection) {
+                CheckpointError::check_partition_total(projection, stored.into(), partition)?;
+            }
+            transaction
+                .projections
+                .insert(projection.clone(), partition.total());
+            let position = state.checkpoint(transaction, &key).unwrap_or_default();
+            transaction.checkpoints.insert(key, position);
+            Ok(position)
+        })
+    }
+
+    async fn lock_checkpoint(
+        &self,
+        conn: &mut MemoryConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> Result<Position, CheckpointError> {
+        conn.in_transaction(|state, transaction| {
+            let key = CheckpointKey::new(projection, partition);
+            state.acquire(transaction, [Lock::Checkpoint(key.clone())])?;
+            state
+                .checkpoint(transaction, &key)
+                .ok_or_else(|| CheckpointError::Missing {
+                    projection: projection.clone(),
+                    partition,
+                })
+        })
+    }
+
+    async fn save_checkpoint(
+        &self,
+        conn: &mut MemoryConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+        from: Position,
+        to: Position,
+    ) -> Result<(), CheckpointError> {
+        conn.in_transaction(|state, transaction| {
+            let key = CheckpointKey::new(projection, partition);
+            state.acquire(transaction, [Lock::Checkpoint(key.clone())])?;
+            let moved = u64::from(state.checkpoint(transaction, &key) == Some(from));
+            CheckpointError::check_moved(moved, projection, partition, from)?;
+            transaction.checkpoints.insert(key, to);
+            Ok(())
+        })
+    }
+
+    async fn checkpoints(
+        &self,
+        conn: &mut MemoryConnection,
+        projection: &ProjectionName,
+    ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
+        conn.read(|state, transaction| state.checkpoints(transaction, projection))
+    }
+}
+
+impl EventSource for MemoryStore {
+    type Connection = MemoryConnection;
+    type Store = MemoryStore;
+    type Pooled = Box<MemoryConnection>;
+    type Transaction = Box<MemoryConnection>;
+
+    fn store(&self) -> &MemoryStore {
+        self
+    }
+
+    async fn acquire(&self) -> Result<Box<MemoryConnection>, StoreError> {
+        Ok(Box::new(self.connect()))
+    }
+
+    async fn begin(&self) -> Result<Box<MemoryConnection>, StoreError> {
+        let mut conn = self.connect();
+        conn.begin()?;
+        Ok(Box::new(conn))
+    }
+
+    async fn commit(&self, mut transaction: Box<MemoryConnection>) -> Result<(), StoreError> {
+        transaction.commit()
+    }
+
+    async fn rollback(&self, mut transaction: Box<MemoryConnection>) -> Result<(), StoreError> {
+        transaction.rollback()
+    }
+
+    fn is_retryable(&self, error: &(dyn std::error::Error + 'static)) -> bool {
+        crate::is_retryable(error, |_| false)
+    }
+}

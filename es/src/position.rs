@@ -1,0 +1,65 @@
+//! The place of an event in the global order of the log.
+
+use std::fmt;
+
+/// The place of an event in the global order of the log: 1 or more, or [`Position::START`].
+///
+/// Positions have holes (a rolled-back transaction burns those it drew) and never reorder.
+/// Every store keeps them as a signed 64-bit integer, so the largest is [`i64::MAX`].
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Position(i64);
+
+impl Position {
+    /// The position before the first event: a checkpoint that has seen nothing.
+    pub const START: Position = Position(0);
+
+    /// The largest position a store can give out.
+    pub const MAX: Position = Position(i64::MAX);
+
+    /// The number, as stored; never negative.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    /// The position `count` further on, [`Position::MAX`] at most.
+    #[must_use]
+    pub fn saturating_add(self, count: u64) -> Position {
+        Position(self.0.saturating_add_unsigned(count))
+    }
+
+    /// The position just before this one, [`Position::START`] at least.
+    #[must_use]
+    pub fn previous(self) -> Position {
+        Position((self.0 - 1).max(0))
+    }
+
+    /// How many positions lie after `earlier`, up to and including this one; 0 if it is not earlier.
+    pub fn distance_from(self, earlier: Position) -> u64 {
+        u64::try_from(self.0 - earlier.0).unwrap_or(0)
+    }
+}
+
+impl From<u32> for Position {
+    fn from(position: u32) -> Self {
+        Position(position.into())
+    }
+}
+
+/// Fails for a negative number, with the number.
+impl TryFrom<i64> for Position {
+    type Error = i64;
+
+    fn try_from(position: i64) -> Result<Self, i64> {
+        if position < 0 {
+            Err(position)
+        } else {
+            Ok(Position(position))
+        }
+    }
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

@@ -1,0 +1,190 @@
+//! Reading the log: how far one read may go, and through which position its answer is complete.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use crate::{PersistedEvent, Position};
+
+/// How much one read of the log may return, and how much of the log it may look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadLimit {
+    events_max: NonZeroU32,
+    positions_max: NonZeroU32,
+}
+
+impl ReadLimit {
+    /// At most `events_max` events, from at most 100,000 positions or `events_max` if that is more.
+    pub fn new(events_max: NonZeroU32) -> Self {
+        let positions_max = NonZeroU32::new(100_000).expect("it is not zero");
+        ReadLimit {
+            events_max,
+            positions_max: positions_max.max(events_max),
+        }
+    }
+
+    /// Looks at no more than `positions_max` positions, so that a filter which wants next to
+    /// nothing does not turn into one scan of the whole log.
+    #[must_use]
+    pub fn with_positions_max(self, positions_max: NonZeroU32) -> Self {
+        ReadLimit {
+            positions_max,
+            ..self
+        }
+    }
+
+    /// The largest number of events returned.
+    pub fn events_max(self) -> u32 {
+        self.events_max.get()
+    }
+
+    /// The largest number of positions looked at.
+    pub fn positions_max(self) -> u32 {
+        self.positions_max.get()
+    }
+}
+
+/// At most 500 events from at most 100,000 positions.
+impl Default for ReadLimit {
+    fn default() -> Self {
+        ReadLimit::new(NonZeroU32::new(500).expect("it is not zero"))
+    }
+}
+
+/// How far the log can be read now.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Horizon {
+    /// The highest position below which nothing can still appear: an event at or below it is
+    /// either committed and visible to a read that starts now, or will never be there.
+    pub position: Position,
+    /// The highest position given out so far, committed or not.
+    pub end: Position,
+    /// Who keeps `position` below `end`, the longest first; empty where the database does not
+    /// say or nobody does.
+    pub held_by: Vec<HorizonHolder>,
+}
+
+/// A transaction that has appended and is still open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HorizonHolder {
+    /// The server's name for the connection, such as a process id or `prepared transaction x`.
+    pub session: String,
+    /// The application name the connection gave, where it gave one.
+    pub application: Option<String>,
+    /// How long the transaction has been open, by the database's clock.
+    pub open_for: Option<Duration>,
+}
+
+/// Events of the log in position order, and how far this answer goes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EventBatch {
+    /// The events that were wanted.
+    pub events: Vec<PersistedEvent>,
+    /// Every wanted event up to here is in `events` or was before the read began: where the next
+    /// read goes on, though the last event may lie before it.
+    pub complete_through: Position,
+}
+
+impl EventBatch {
+    /// A read that found nothing and got no further than `after`.
+    pub fn nothing(after: Position) -> Self {
+        EventBatch {
+            events: Vec::new(),
+            complete_through: after,
+        }
+    }
+
+    /// Whether the read got no further than `after`.
+    pub fn is_nothing(&self, after: Position) -> bool {
+        self.events.is_empty() && self.complete_through <= after
+    }
+}
+
+/// The positions one read covers, and what its answer means.
+///
+/// An adapter selects the wanted events with `after() < position <= through()`, in position
+/// order, `events_max()` at most; which those are and what they prove is decided here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReadWindow {
+    after: Position,
+    through: Position,
+    events_max: u32,
+}
+
+impl ReadWindow {
+    /// The window of a read after `after` and up to `horizon`; `None` if nothing lies between.
+    pub fn below_horizon(after: Position, horizon: Position, limit: ReadLimit) -> Option<Self> {
+        let through = horizon.min(after.saturating_add(limit.positions_max().into()));
+        let events_max = limit.events_max();
+        (through > after).then_some(ReadWindow {
+            after,
+            through,
+            events_max,
+        })
+    }
+
+    /// The window of an unfiltered read that hopes to find no hole and so needs no horizon.
+    pub fn dense(after: Position, limit: ReadLimit) -> Self {
+        let events_max = limit.events_max();
+        ReadWindow {
+            after,
+            through: after.saturating_add(events_max.into()),
+            events_max,
+        }
+    }
+
+    /// The position after which the read begins.
+    pub fn after(self) -> Position {
+        self.after
+    }
+
+    /// The last position the read covers.
+    pub fn through(self) -> Position {
+        self.through
+    }
+
+    /// The largest number of events the read returns.
+    pub fn events_max(self) -> u32 {
+        self.events_max
+    }
+
+    /// What `events`, read from this window below the horizon, prove: everything up to the end
+    /// of the window, unless the number of events cut the answer short.
+    pub fn complete(self, events: Vec<PersistedEvent>) -> EventBatch {
+        let cut_short = u32::try_from(events.len()).is_ok_and(|count| count >= self.events_max);
+        let complete_through = match events.last() {
+            Some(last) if cut_short => last.position(),
+            _ => self.through,
+        };
+        EventBatch {
+            events,
+            complete_through,
+        }
+    }
+
+    /// What `events`, read without a filter and without asking for the horizon, prove: the run
+    /// `after + 1, after + 2, …` without a hole. Nothing can still appear inside it.
+    pub fn complete_dense(self, mut events: Vec<PersistedEvent>) -> EventBatch {
+        let positions = events.iter().map(PersistedEvent::position);
+        events.truncate(dense_prefix_length(self.after, positions));
+        let complete_through = events.last().map_or(self.after, PersistedEvent::position);
+        EventBatch {
+            events,
+            complete_through,
+        }
+    }
+}
+
+/// How many of `positions` follow `after` one by one, without a hole.
+pub fn dense_prefix_length(
+    after: Position,
+    positions: impl IntoIterator<Item = Position>,
+) -> usize {
+    let mut next = after;
+    positions
+        .into_iter()
+        .take_while(|position| {
+            next = next.saturating_add(1);
+            *position == next
+        })
+        .count()
+}

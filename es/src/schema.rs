@@ -1,0 +1,174 @@
+//! The names of the tables and the version of the schema.
+
+use std::fmt;
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use crate::StoreError;
+
+/// The version of the schema this library reads and writes.
+pub const SCHEMA_VERSION: i64 = 1;
+
+/// The longest name of a table, in bytes: the names derived from it must fit 63.
+const SQL_NAME_BYTES_MAX: usize = 40;
+
+/// Compares the version recorded in the database with the one this library needs.
+pub fn check_schema_version(database: Database, found: i64) -> Result<(), StoreError> {
+    if found == SCHEMA_VERSION {
+        return Ok(());
+    }
+    Err(StoreError::SchemaVersion {
+        database,
+        found,
+        needed: SCHEMA_VERSION,
+    })
+}
+
+/// The kinds of database there is a schema for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Database {
+    /// `SQLite`.
+    Sqlite,
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Database::Sqlite => "sqlite",
+        })
+    }
+}
+
+/// The name of a table or schema: a letter or `_`, then letters, digits or `_`, 40 bytes at most,
+/// all ASCII. Always written in quotes, so key words are fine and case is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SqlName(String);
+
+impl SqlName {
+    /// The name, without quotes.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for SqlName {
+    type Err = InvalidTableName;
+
+    fn from_str(name: &str) -> Result<Self, InvalidTableName> {
+        let starts_well = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+        let goes_on_well = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+        if starts_well && goes_on_well && name.len() <= SQL_NAME_BYTES_MAX {
+            return Ok(SqlName(name.to_owned()));
+        }
+        Err(InvalidTableName {
+            name: name.to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for SqlName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A name that is not fit for a table.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error(
+    "{name:?} is not a table name: begin with a letter or _, go on with letters, digits or _, \
+     {SQL_NAME_BYTES_MAX} characters at most"
+)]
+pub struct InvalidTableName {
+    name: String,
+}
+
+/// The names of an event store's tables.
+///
+/// ```
+/// use es::TableNames;
+///
+/// let tables = TableNames::default().with_events("shop_events".parse()?);
+/// assert_eq!(tables.events().as_str(), "shop_events");
+/// assert_eq!(tables.checkpoints().as_str(), "projection_checkpoints");
+/// # Ok::<(), es::InvalidTableName>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TableNames {
+    schema: Option<SqlName>,
+    events: SqlName,
+    projections: SqlName,
+    checkpoints: SqlName,
+}
+
+impl Default for TableNames {
+    fn default() -> Self {
+        TableNames {
+            schema: None,
+            events: SqlName("events".to_owned()),
+            projections: SqlName("projections".to_owned()),
+            checkpoints: SqlName("projection_checkpoints".to_owned()),
+        }
+    }
+}
+
+impl TableNames {
+    /// Puts the tables into a schema of the database instead of the connection's default.
+    #[must_use]
+    pub fn with_schema(self, schema: SqlName) -> Self {
+        TableNames {
+            schema: Some(schema),
+            ..self
+        }
+    }
+
+    /// Renames the table of the events; the default is `events`.
+    #[must_use]
+    pub fn with_events(self, events: SqlName) -> Self {
+        TableNames { events, ..self }
+    }
+
+    /// Renames the table of the projections; the default is `projections`.
+    #[must_use]
+    pub fn with_projections(self, projections: SqlName) -> Self {
+        TableNames {
+            projections,
+            ..self
+        }
+    }
+
+    /// Renames the table of the checkpoints; the default is `projection_checkpoints`.
+    #[must_use]
+    pub fn with_checkpoints(self, checkpoints: SqlName) -> Self {
+        TableNames {
+            checkpoints,
+            ..self
+        }
+    }
+
+    /// The schema the tables are in; `None` for the connection's default.
+    pub fn schema(&self) -> Option<&SqlName> {
+        self.schema.as_ref()
+    }
+
+    /// The table of the events.
+    pub fn events(&self) -> &SqlName {
+        &self.events
+    }
+
+    /// The table of the projections, one row each.
+    pub fn projections(&self) -> &SqlName {
+        &self.projections
+    }
+
+    /// The table of the checkpoints, one row for each partition of a projection.
+    pub fn checkpoints(&self) -> &SqlName {
+        &self.checkpoints
+    }
+
+    /// The table that records the schema's version: the events table's name and `_schema`.
+    pub fn schema_versions(&self) -> SqlName {
+        SqlName(format!("{}_schema", self.events))
+    }
+}

@@ -1,0 +1,67 @@
+//! Where a projection gets its connections and transactions from.
+
+use std::error::Error;
+use std::future::Future;
+use std::ops::DerefMut;
+
+use crate::{CheckpointStore, StoreError};
+
+/// A store together with the pool its readers use: what a projection processor runs on.
+///
+/// The processor holds at most one connection or transaction at a time, so a pool of one is
+/// enough for one processor.
+pub trait EventSource: Send + Sync + 'static {
+    /// What the store and a projection's handler work on.
+    type Connection: Send + 'static;
+
+    /// The store.
+    type Store: CheckpointStore<Connection = Self::Connection>;
+
+    /// A connection borrowed for a read; gives itself back when dropped.
+    type Pooled: DerefMut<Target = Self::Connection> + Send;
+
+    /// An open transaction that can write; rolls back when dropped.
+    type Transaction: DerefMut<Target = Self::Connection> + Send;
+
+    /// The store.
+    fn store(&self) -> &Self::Store;
+
+    /// Borrows a connection, outside any transaction.
+    ///
+    /// # Errors
+    ///
+    /// What the pool could not do, classified as the store classifies.
+    fn acquire(&self) -> impl Future<Output = Result<Self::Pooled, StoreError>> + Send;
+
+    /// Begins a transaction that can write.
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire`](EventSource::acquire), or that the database is busy.
+    fn begin(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
+
+    /// Commits.
+    ///
+    /// # Errors
+    ///
+    /// The transaction did not commit, unless the error is [`StoreError::ConnectionLost`]: then
+    /// nobody knows, and the checkpoint in the database tells.
+    fn commit(
+        &self,
+        transaction: Self::Transaction,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Rolls back and waits until it is done.
+    ///
+    /// # Errors
+    ///
+    /// The connection failed; the database rolls back by itself.
+    fn rollback(
+        &self,
+        transaction: Self::Transaction,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Whether an error that a projection's handler returned is the database's doing, such as a
+    /// deadlock or a lost connection: the transaction is run again and the event not blamed.
+    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool;
+}

@@ -1,0 +1,176 @@
+//! The contract of an event store over a connection the caller owns.
+
+use std::future::Future;
+
+use crate::{
+    AppendError, AppendResult, Event, EventBatch, EventFilter, ExpectedVersion, Horizon,
+    PersistedEvent, Position, ReadLimit, ReadWindow, StoreError, Stream, StreamId, Version,
+    VersionRange,
+};
+
+/// An event store that works on connections its caller owns.
+///
+/// No method begins, commits or rolls back a transaction: give `append` the transaction that
+/// holds your own writes, and both commit together or not at all.
+///
+/// # Cancel safety
+///
+/// Dropping the future of a read has no effect. Dropping the future of an `append` leaves it
+/// open whether the events were written to the transaction; roll the transaction back, or,
+/// outside one, repeat the append with the same events.
+pub trait EventStore: Send + Sync {
+    /// The connection type, such as a `&mut` to which a transaction or a pooled connection gives.
+    type Connection: Send;
+
+    /// Appends `events` to `stream` if it is at the `expected` version: all of them or none.
+    ///
+    /// Repeating an append that succeeded, with the same events, writes nothing and returns the
+    /// original versions and positions, marked by [`AppendResult::is_replay`].
+    ///
+    /// # Errors
+    ///
+    /// After [`AppendError::Conflict`], [`AppendError::Invalid`] and
+    /// [`AppendError::DuplicateEventId`] nothing was written and the caller's transaction is
+    /// usable. What becomes of it after a [`StoreError`], the error says.
+    fn append(
+        &self,
+        conn: &mut Self::Connection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> impl Future<Output = Result<AppendResult, AppendError>> + Send;
+
+    /// The version of `stream`; [`Version::NONE`] if it has no events.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the database says.
+    fn stream_version(
+        &self,
+        conn: &mut Self::Connection,
+        stream: &StreamId,
+    ) -> impl Future<Output = Result<Version, StoreError>> + Send;
+
+    /// The events of `stream`: all with `..`, or those of a range of versions.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] if a row cannot have been written by this library, else whatever
+    /// the database says.
+    fn read_stream(
+        &self,
+        conn: &mut Self::Connection,
+        stream: &StreamId,
+        versions: impl Into<VersionRange> + Send,
+    ) -> impl Future<Output = Result<Stream, StoreError>> + Send;
+
+    /// How far the log can be read now. `known` is a horizon seen before, or
+    /// [`Position::START`]; it may spare the store some work and never makes the answer less.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::UnsafeRead`] if the answer could not be trusted on this connection.
+    fn horizon(
+        &self,
+        conn: &mut Self::Connection,
+        known: Position,
+    ) -> impl Future<Output = Result<Horizon, StoreError>> + Send;
+
+    /// The wanted events of a window, in position order: the one SQL statement behind
+    /// [`read_events`](EventStore::read_events), which is the method to call.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_stream`](EventStore::read_stream).
+    fn read_window(
+        &self,
+        conn: &mut Self::Connection,
+        window: ReadWindow,
+        filter: &EventFilter,
+    ) -> impl Future<Output = Result<Vec<PersistedEvent>, StoreError>> + Send;
+
+    /// Checks that the schema in the database is the one this library needs.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::SchemaMissing`], [`StoreError::SchemaVersion`] or
+    /// [`StoreError::SchemaUnsafe`], each of which says what to do.
+    fn check_schema(
+        &self,
+        conn: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Reads the log after a position, and says how far the answer is complete.
+    ///
+    /// An event that is not in the answer and lies at or before
+    /// [`complete_through`](EventBatch::complete_through) will never appear there, whatever
+    /// order transactions commit in. Call it outside a transaction: one that has already taken
+    /// its snapshot cannot see what was committed since.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::UnsafeRead`] if events could be skipped on this connection.
+    fn read_events(
+        &self,
+        conn: &mut Self::Connection,
+        after: Position,
+        filter: &EventFilter,
+        limit: ReadLimit,
+    ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send {
+        async move {
+            if filter.is_unfiltered() {
+                let batch = self.read_dense(conn, after, limit).await?;
+                if !batch.is_nothing(after) {
+                    return Ok(batch);
+                }
+            }
+            let horizon = self.horizon(conn, after).await?;
+            self.read_below(conn, after, horizon.position, filter, limit)
+                .await
+        }
+    }
+
+    /// Reads the run of events after `after` that has no hole, which needs no horizon.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_events`](EventStore::read_events).
+    fn read_dense(
+        &self,
+        conn: &mut Self::Connection,
+        after: Position,
+        limit: ReadLimit,
+    ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send {
+        async move {
+            let window = ReadWindow::dense(after, limit);
+            let events = self
+                .read_window(conn, window, &EventFilter::default())
+                .await?;
+            Ok(window.complete_dense(events))
+        }
+    }
+
+    /// Reads up to a `horizon` obtained before, from this connection or another.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_events`](EventStore::read_events).
+    fn read_below(
+        &self,
+        conn: &mut Self::Connection,
+        after: Position,
+        horizon: Position,
+        filter: &EventFilter,
+        limit: ReadLimit,
+    ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send {
+        async move {
+            match ReadWindow::below_horizon(after, horizon, limit) {
+                None => Ok(EventBatch::nothing(after)),
+                Some(window) => {
+                    let events = self.read_window(conn, window, filter).await?;
+                    Ok(window.complete(events))
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,330 @@
+//! Stores that each break one promise: the clause that guards the promise must notice.
+
+use std::error::Error;
+
+use es::conformance::{Harness, MemoryHarness};
+use es::memory::{MemoryConnection, MemoryStore};
+use es::{
+    AppendError, AppendResult, CheckpointError, CheckpointStore, Event, EventFilter, EventSource,
+    EventStore, ExpectedVersion, Horizon, Partition, PartitionCheckpoint, PersistedEvent, Position,
+    ProjectionName, ReadWindow, StoreError, Stream, StreamId, Version, VersionRange,
+};
+use uuid::Uuid;
+
+/// What a mutant does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    IgnoresExpectedVersion,
+    WritesBeforeItRejects,
+    ForgetsEventIds,
+    FoldsIds,
+    LosesMetadata,
+    TakesTheLastPositionForTheHorizon,
+    IgnoresFilter,
+    IgnoresPartition,
+    IgnoresVersionRange,
+    ReadsDescending,
+    SavesStaleCheckpoints,
+    IgnoresPartitionCount,
+    CommitsAtOnce,
+}
+
+#[allow(
+    clippy::enum_glob_use,
+    reason = "the faults are the words of this file"
+)]
+use Fault::*;
+
+macro_rules! mutants {
+    ($($fault:ident is noticed by $($clause:ident),+;)*) => {
+        $($(
+            #[allow(non_snake_case, reason = "the name is the fault's and the clause's")]
+            mod $clause {
+                #[test]
+                #[should_panic]
+                fn $fault() {
+                    let harness = super::MutantHarness(super::$fault);
+                    es::conformance::run(es::conformance::$clause(harness));
+                }
+            }
+        )+)*
+    };
+}
+
+mutants! {
+    IgnoresExpectedVersion is noticed by
+        a_stale_version_is_rejected_and_the_transaction_stays_usable,
+        exact_appends_only_at_that_version,
+        no_stream_appends_only_to_a_new_stream;
+    WritesBeforeItRejects is noticed by
+        invalid_appends_are_refused_and_write_nothing;
+    ForgetsEventIds is noticed by
+        a_repeated_append_returns_what_it_wrote_first,
+        a_taken_event_id_is_rejected_and_the_transaction_stays_usable;
+    FoldsIds is noticed by ids_compare_byte_for_byte;
+    LosesMetadata is noticed by every_field_survives;
+    TakesTheLastPositionForTheHorizon is noticed by
+        the_first_event_ever_is_not_skipped_while_its_transaction_is_open,
+        a_position_that_commits_late_is_not_skipped,
+        a_second_append_of_a_transaction_is_not_skipped,
+        an_append_after_a_savepoint_rollback_is_not_skipped;
+    IgnoresFilter is noticed by filters_choose_what_their_oracle_chooses;
+    IgnoresPartition is noticed by partitions_are_disjoint_and_complete;
+    IgnoresVersionRange is noticed by a_range_of_versions_reads_just_those;
+    ReadsDescending is noticed by
+        the_log_reads_in_position_order,
+        random_operations_agree_with_the_memory_store;
+    SavesStaleCheckpoints is noticed by
+        a_checkpoint_moves_only_from_where_it_is,
+        a_stale_worker_is_fenced_out;
+    IgnoresPartitionCount is noticed by another_partition_count_is_refused;
+    CommitsAtOnce is noticed by
+        a_rollback_leaves_nothing,
+        rows_and_events_commit_together,
+        uncommitted_events_are_invisible_to_others;
+}
+
+struct MutantHarness(Fault);
+
+impl Harness for MutantHarness {
+    type Source = Mutant;
+
+    async fn source(&self) -> Mutant {
+        Mutant {
+            inner: MemoryStore::default(),
+            fault: self.0,
+        }
+    }
+
+    async fn savepoint(&self, conn: &mut MemoryConnection) -> Result<(), StoreError> {
+        MemoryHarness.savepoint(conn).await
+    }
+
+    async fn rollback_to_savepoint(&self, conn: &mut MemoryConnection) -> Result<(), StoreError> {
+        MemoryHarness.rollback_to_savepoint(conn).await
+    }
+
+    async fn insert_row(
+        &self,
+        conn: &mut MemoryConnection,
+        label: &str,
+        value: i64,
+    ) -> Result<(), StoreError> {
+        MemoryHarness.insert_row(conn, label, value).await
+    }
+
+    async fn rows(&self, conn: &mut MemoryConnection, label: &str) -> Result<Vec<i64>, StoreError> {
+        MemoryHarness.rows(conn, label).await
+    }
+}
+
+#[derive(Debug, Clone)]
+struct Mutant {
+    inner: MemoryStore,
+    fault: Fault,
+}
+
+impl Mutant {
+    fn stream(&self, stream: &StreamId) -> StreamId {
+        if self.fault != FoldsIds {
+            return stream.clone();
+        }
+        let id = stream.aggregate_id().to_lowercase();
+        StreamId::new(stream.bounded_context(), stream.aggregate_type(), id).expect("valid")
+    }
+
+    fn event(&self, event: &Event) -> Event {
+        match self.fault {
+            ForgetsEventIds => event.clone().with_id(Uuid::now_v7()),
+            LosesMetadata => Event::new(event.event_type(), event.payload().to_vec())
+                .expect("valid")
+                .with_id(event.id())
+                .with_created_at(event.created_at()),
+            _ => event.clone(),
+        }
+    }
+}
+
+impl EventStore for Mutant {
+    type Connection = MemoryConnection;
+
+    async fn append(
+        &self,
+        conn: &mut MemoryConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> Result<AppendResult, AppendError> {
+        let stream = self.stream(stream);
+        let events: Vec<Event> = events.iter().map(|event| self.event(event)).collect();
+        if self.fault == WritesBeforeItRejects && !events.is_empty() {
+            let _ = self
+                .inner
+                .append(conn, &stream, expected, &events[..1])
+                .await;
+        }
+        if self.fault == CommitsAtOnce {
+            let mut other = self.inner.connect();
+            return self
+                .inner
+                .append(&mut other, &stream, expected, &events)
+                .await;
+        }
+        let expected = match self.fault {
+            IgnoresExpectedVersion => ExpectedVersion::Any,
+            _ => expected,
+        };
+        self.inner.append(conn, &stream, expected, &events).await
+    }
+
+    async fn stream_version(
+        &self,
+        conn: &mut MemoryConnection,
+        stream: &StreamId,
+    ) -> Result<Version, StoreError> {
+        self.inner.stream_version(conn, &self.stream(stream)).await
+    }
+
+    async fn read_stream(
+        &self,
+        conn: &mut MemoryConnection,
+        stream: &StreamId,
+        versions: impl Into<VersionRange> + Send,
+    ) -> Result<Stream, StoreError> {
+        let versions = match self.fault {
+            IgnoresVersionRange => VersionRange::ALL,
+            _ => versions.into(),
+        };
+        self.inner
+            .read_stream(conn, &self.stream(stream), versions)
+            .await
+    }
+
+    async fn horizon(
+        &self,
+        conn: &mut MemoryConnection,
+        known: Position,
+    ) -> Result<Horizon, StoreError> {
+        let horizon = self.inner.horizon(conn, known).await?;
+        match self.fault {
+            TakesTheLastPositionForTheHorizon => Ok(Horizon {
+                position: horizon.end,
+                ..horizon
+            }),
+            _ => Ok(horizon),
+        }
+    }
+
+    async fn read_window(
+        &self,
+        conn: &mut MemoryConnection,
+        window: ReadWindow,
+        filter: &EventFilter,
+    ) -> Result<Vec<PersistedEvent>, StoreError> {
+        let filter = match self.fault {
+            IgnoresFilter => EventFilter::default().with_partition(filter.partition()),
+            IgnoresPartition => filter.clone().with_partition(Partition::ALL),
+            _ => filter.clone(),
+        };
+        let mut events = self.inner.read_window(conn, window, &filter).await?;
+        if self.fault == ReadsDescending {
+            events.reverse();
+        }
+        Ok(events)
+    }
+
+    async fn check_schema(&self, conn: &mut MemoryConnection) -> Result<(), StoreError> {
+        self.inner.check_schema(conn).await
+    }
+}
+
+impl CheckpointStore for Mutant {
+    async fn register_checkpoint(
+        &self,
+        conn: &mut MemoryConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> Result<Position, CheckpointError> {
+        match self
+            .inner
+            .register_checkpoint(conn, projection, partition)
+            .await
+        {
+            Err(CheckpointError::PartitionCount { .. }) if self.fault == IgnoresPartitionCount => {
+                Ok(Position::START)
+            }
+            result => result,
+        }
+    }
+
+    async fn lock_checkpoint(
+        &self,
+        conn: &mut MemoryConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> Result<Position, CheckpointError> {
+        self.inner
+            .lock_checkpoint(conn, projection, partition)
+            .await
+    }
+
+    async fn save_checkpoint(
+        &self,
+        conn: &mut MemoryConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+        from: Position,
+        to: Position,
+    ) -> Result<(), CheckpointError> {
+        let from = match self.fault {
+            SavesStaleCheckpoints => {
+                self.inner
+                    .lock_checkpoint(conn, projection, partition)
+                    .await?
+            }
+            _ => from,
+        };
+        self.inner
+            .save_checkpoint(conn, projection, partition, from, to)
+            .await
+    }
+
+    async fn checkpoints(
+        &self,
+        conn: &mut MemoryConnection,
+        projection: &ProjectionName,
+    ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
+        self.inner.checkpoints(conn, projection).await
+    }
+}
+
+impl EventSource for Mutant {
+    type Connection = MemoryConnection;
+    type Store = Mutant;
+    type Pooled = Box<MemoryConnection>;
+    type Transaction = Box<MemoryConnection>;
+
+    fn store(&self) -> &Mutant {
+        self
+    }
+
+    async fn acquire(&self) -> Result<Box<MemoryConnection>, StoreError> {
+        self.inner.acquire().await
+    }
+
+    async fn begin(&self) -> Result<Box<MemoryConnection>, StoreError> {
+        self.inner.begin().await
+    }
+
+    async fn commit(&self, transaction: Box<MemoryConnection>) -> Result<(), StoreError> {
+        self.inner.commit(transaction).await
+    }
+
+    async fn rollback(&self, transaction: Box<MemoryConnection>) -> Result<(), StoreError> {
+        self.inner.rollback(transaction).await
+    }
+
+    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
+        self.inner.is_retryable(error)
+    }
+}

@@ -1,0 +1,124 @@
+//! Identifiers, versions, partitions and table names: what is admitted and what is refused.
+
+use es::{
+    Event, ExpectedVersion, InvalidIdentifier, InvalidPartition, Partition, ProjectionName,
+    SLOT_COUNT, SqlName, StreamId, Version,
+};
+
+#[test]
+fn identifiers_that_a_database_would_change_are_refused() {
+    let invalid = |id: &str| StreamId::new("Sales", "Order", id).expect_err(id);
+    assert!(matches!(
+        invalid(""),
+        InvalidIdentifier::Empty {
+            field: "aggregate id"
+        }
+    ));
+    assert!(matches!(
+        invalid(&"x".repeat(256)),
+        InvalidIdentifier::TooLong { bytes: 256, .. }
+    ));
+    assert!(matches!(
+        invalid(&"ż".repeat(128)),
+        InvalidIdentifier::TooLong { bytes: 256, .. }
+    ));
+    for control in ["a\0b", "a\nb", "a\u{7f}", "\u{85}a"] {
+        assert!(matches!(
+            invalid(control),
+            InvalidIdentifier::ControlCharacter { .. }
+        ));
+    }
+    for white in [" a", "a ", "a\u{a0}", "\u{3000}a"] {
+        assert!(
+            matches!(invalid(white), InvalidIdentifier::OuterWhiteSpace { .. }),
+            "{white:?}"
+        );
+    }
+    for fine in ["a", "a b", "x/y.z", "ż", &"x".repeat(255)] {
+        assert_eq!(
+            StreamId::new("Sales", "Order", fine)
+                .expect(fine)
+                .aggregate_id(),
+            fine
+        );
+    }
+    assert!(StreamId::new("", "Order", "1").is_err());
+    assert!(StreamId::new("Sales", " Order", "1").is_err());
+    assert!(ProjectionName::new("\t").is_err());
+    assert!(Event::json("", &1).is_err());
+}
+
+#[test]
+fn an_invalid_identifier_says_what_to_do() {
+    let error = StreamId::new("Sales", "Order", "7 ").expect_err("white space");
+    assert_eq!(
+        error.to_string(),
+        "aggregate id \"7 \" begins or ends with white space: trim it"
+    );
+}
+
+#[test]
+fn an_event_has_a_time_ordered_id_and_microseconds() {
+    let event = Event::new("Placed", "x").expect("valid");
+    assert_eq!(event.id().get_version_num(), 7);
+    assert_eq!(event.created_at().timestamp_subsec_nanos() % 1000, 0);
+    assert_eq!(event.event_version(), 1);
+}
+
+#[test]
+fn metadata_must_be_json() {
+    let event = Event::new("Placed", "x").expect("valid");
+    assert!(event.clone().with_metadata_json("{\"a\":1}").is_ok());
+    for broken in ["", "{", "{\"a\":1} x", "\u{feff}1"] {
+        assert!(
+            event.clone().with_metadata_json(broken).is_err(),
+            "{broken:?}"
+        );
+    }
+}
+
+#[test]
+fn expected_versions_compare_and_print_by_what_they_admit() {
+    let exact_zero = ExpectedVersion::Exact(Version::NONE);
+    assert_eq!(exact_zero, ExpectedVersion::NoStream);
+    assert!(exact_zero.is_no_stream() && !exact_zero.is_exact() && !exact_zero.is_any());
+    assert!(ExpectedVersion::exact(2).is_exact());
+    assert!(ExpectedVersion::Any.is_any() && ExpectedVersion::Any.accepts(Version::from(9)));
+    let shown =
+        [ExpectedVersion::Any, exact_zero, ExpectedVersion::exact(2)].map(|e| e.to_string());
+    assert_eq!(shown, ["any version", "no stream", "version 2"]);
+}
+
+#[test]
+fn a_partition_that_does_not_exist_is_refused() {
+    assert_eq!(
+        Partition::new(4, 4).expect_err("too high").to_string(),
+        "partition 4 of 4: the index runs from 0 to 3"
+    );
+    assert_eq!(
+        Partition::new(0, 0),
+        Err(InvalidPartition::Total { total: 0 })
+    );
+    assert!(Partition::new(0, SLOT_COUNT).is_ok());
+    assert!(Partition::new(0, SLOT_COUNT + 1).is_err());
+    assert!(Partition::split(0).is_err());
+}
+
+#[test]
+fn table_names_are_identifiers() {
+    for name in ["events", "_x", "Order", "a1_b2", &"x".repeat(40)] {
+        assert_eq!(name.parse::<SqlName>().expect(name).as_str(), name);
+    }
+    for name in [
+        "",
+        "1a",
+        "a-b",
+        "a b",
+        "a\"b",
+        "żółw",
+        "a.b",
+        &"x".repeat(41),
+    ] {
+        assert!(name.parse::<SqlName>().is_err(), "{name:?}");
+    }
+}

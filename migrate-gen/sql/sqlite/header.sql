@@ -1,0 +1,7 @@
+-- The tables of an event store, for SQLite 3.37 or later. Schema version {schema_version}.
+--
+-- Run this file once. It has no "begin" and "commit", so that a migration tool can run it inside
+-- a transaction of its own. Run a second time, it fails at its first statement.
+--
+-- The journal mode cannot be changed inside a transaction, so it is not set here: the application
+-- sets WAL on its connection ("pragma journal_mode = wal").

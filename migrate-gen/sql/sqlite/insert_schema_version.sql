@@ -1,0 +1,2 @@
+insert into "{schema_versions}" (version)
+values ({schema_version});

@@ -1,0 +1,144 @@
+//! The schema as `SQLite` understands it.
+
+use std::collections::BTreeSet;
+
+use es::{Database, SCHEMA_VERSION, SqlName, TableNames};
+
+use crate::{OptionalIndex, SchemaError};
+
+/// `SQLite` refuses to create anything whose name begins so, in either case.
+const RESERVED_PREFIX: &str = "sqlite_";
+
+pub(crate) fn render(
+    tables: &TableNames,
+    indexes: &BTreeSet<OptionalIndex>,
+) -> Result<String, SchemaError> {
+    check_names(tables)?;
+    let mut parts = vec![
+        header(),
+        events(tables),
+        stream_key(tables),
+        event_id_key(tables),
+    ];
+    parts.extend(indexes.iter().map(|index| optional_index(*index, tables)));
+    parts.extend([
+        projections(tables),
+        checkpoints(tables),
+        schema_versions(tables),
+        insert_schema_version(tables),
+    ]);
+    Ok(parts.join("\n"))
+}
+
+fn check_names(tables: &TableNames) -> Result<(), SchemaError> {
+    if let Some(schema) = tables.schema() {
+        let schema = schema.clone();
+        return Err(SchemaError::SchemasUnsupported {
+            database: Database::Sqlite,
+            schema,
+        });
+    }
+    let names = [
+        tables.events().clone(),
+        tables.projections().clone(),
+        tables.checkpoints().clone(),
+        tables.schema_versions(),
+    ];
+    // SQLite folds the case of ASCII letters in names, even of those in quotes.
+    let mut seen = BTreeSet::new();
+    for name in names {
+        let folded = name.as_str().to_ascii_lowercase();
+        if folded.starts_with(RESERVED_PREFIX) {
+            return Err(SchemaError::ReservedName {
+                database: Database::Sqlite,
+                name,
+            });
+        }
+        if !seen.insert(folded) {
+            return Err(SchemaError::DuplicateName { name });
+        }
+    }
+    Ok(())
+}
+
+fn header() -> String {
+    format!(
+        include_str!("../sql/sqlite/header.sql"),
+        schema_version = SCHEMA_VERSION
+    )
+}
+
+fn events(tables: &TableNames) -> String {
+    format!(
+        include_str!("../sql/sqlite/events.sql"),
+        events = tables.events()
+    )
+}
+
+fn stream_key(tables: &TableNames) -> String {
+    format!(
+        include_str!("../sql/sqlite/events_stream_key.sql"),
+        events = tables.events()
+    )
+}
+
+fn event_id_key(tables: &TableNames) -> String {
+    format!(
+        include_str!("../sql/sqlite/events_event_id_key.sql"),
+        events = tables.events()
+    )
+}
+
+fn optional_index(index: OptionalIndex, tables: &TableNames) -> String {
+    let events: &SqlName = tables.events();
+    match index {
+        OptionalIndex::EventType => {
+            format!(
+                include_str!("../sql/sqlite/events_event_type_idx.sql"),
+                events = events
+            )
+        }
+        OptionalIndex::CorrelationId => {
+            format!(
+                include_str!("../sql/sqlite/events_correlation_id_idx.sql"),
+                events = events
+            )
+        }
+        OptionalIndex::CreatedAt => {
+            format!(
+                include_str!("../sql/sqlite/events_created_at_idx.sql"),
+                events = events
+            )
+        }
+    }
+}
+
+fn projections(tables: &TableNames) -> String {
+    format!(
+        include_str!("../sql/sqlite/projections.sql"),
+        projections = tables.projections()
+    )
+}
+
+fn checkpoints(tables: &TableNames) -> String {
+    format!(
+        include_str!("../sql/sqlite/projection_checkpoints.sql"),
+        checkpoints = tables.checkpoints(),
+        projections = tables.projections(),
+    )
+}
+
+fn schema_versions(tables: &TableNames) -> String {
+    format!(
+        include_str!("../sql/sqlite/schema_versions.sql"),
+        schema_versions = tables.schema_versions(),
+    )
+}
+
+fn insert_schema_version(tables: &TableNames) -> String {
+    format!(
+        include_str!("../sql/sqlite/insert_schema_version.sql"),
+        schema_versions = tables.schema_versions(),
+        schema_version = SCHEMA_VERSION,
+    )
+}

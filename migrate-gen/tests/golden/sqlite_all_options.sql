@@ -1,0 +1,109 @@
+-- The tables of an event store, for SQLite 3.37 or later. Schema version 1.
+--
+-- Run this file once. It has no "begin" and "commit", so that a migration tool can run it inside
+-- a transaction of its own. Run a second time, it fails at its first statement.
+--
+-- The journal mode cannot be changed inside a transaction, so it is not set here: the application
+-- sets WAL on its connection ("pragma journal_mode = wal").
+
+-- Every event of every stream. Rows are added and never changed.
+-- "strict" makes SQLite hold every column to its type.
+create table "order" (
+    -- The order of the whole log. "autoincrement" never gives a number twice, not even that of a
+    -- deleted row, so a reader that has passed a position never finds another event there.
+    global_position integer primary key autoincrement,
+
+    -- The stream: the events of one aggregate. SQLite compares these byte for byte.
+    bounded_context text not null,
+    aggregate_type text not null,
+    aggregate_id text not null,
+
+    -- The event's place in its stream: 1, 2, 3 and so on, without holes.
+    aggregate_version integer not null check (aggregate_version > 0),
+
+    -- The hash of aggregate_id, by which projections share the streams among their partitions.
+    slot integer not null check (slot between 0 and 16383),
+
+    -- The event's own id, a UUID as 16 bytes. The writer chooses it, so that an append can be
+    -- repeated without storing the event twice.
+    event_id blob not null check (length(event_id) = 16),
+
+    -- What happened, and the version of the payload's format.
+    event_type text not null,
+    event_version integer not null,
+
+    -- The event as the application encoded it; the store does not look inside.
+    payload blob not null,
+
+    -- What the application notes beside the payload, as JSON.
+    metadata text null,
+
+    -- UUIDs as 16 bytes: the conversation the event belongs to, the event or command that caused
+    -- it, and the distributed trace it was written in.
+    correlation_id blob null,
+    causation_id blob null,
+    trace_id blob null,
+
+    -- When the event was appended, in microseconds since 1970-01-01 00:00:00 UTC. For people to
+    -- read: the order of the log is global_position.
+    created_at integer not null
+) strict;
+
+-- One event for each version of a stream: of two writers who expect the same version, one fails.
+-- Also the index by which a stream is read.
+create unique index "order_stream_key"
+    on "order" (bounded_context, aggregate_type, aggregate_id, aggregate_version);
+
+-- An event id is stored once: a repeated append finds its events here.
+create unique index "order_event_id_key"
+    on "order" (event_id);
+
+-- Optional: for queries of your own by event type, in the order of the log.
+create index "order_event_type_idx"
+    on "order" (event_type);
+
+-- Optional: for queries of your own by conversation. Events without a correlation id are not in
+-- the index.
+create index "order_correlation_id_idx"
+    on "order" (correlation_id)
+    where correlation_id is not null;
+
+-- Optional: for queries of your own by time.
+create index "order_created_at_idx"
+    on "order" (created_at);
+
+-- The projections, and into how many partitions each is divided. The number belongs to the
+-- checkpoints: changed alone, it would make the partitions skip or repeat events.
+create table "shop_projections" (
+    name text primary key not null,
+    partition_total integer not null check (partition_total between 1 and 16384)
+) strict, without rowid;
+
+-- How far each partition of a projection has come. A row is saved in the same transaction as the
+-- projection's own changes, so the two always agree.
+create table "ShopCheckpoints" (
+    projection text not null references "shop_projections" (name),
+
+    -- Which partition, counted from 0.
+    partition_index integer not null,
+
+    -- The global position through which the partition has handled every event that is for it.
+    position integer not null check (position >= 0),
+
+    -- When the position was last saved, in microseconds since 1970-01-01 00:00:00 UTC.
+    updated_at integer not null,
+
+    primary key (projection, partition_index)
+) strict, without rowid;
+
+-- The version of these tables, by which the application sees on start that they are the ones it
+-- was built for.
+create table "order_schema" (
+    version integer primary key not null,
+
+    -- When this file was run, in UTC.
+    applied_at text default current_timestamp
+) strict;
+
+insert into "order_schema" (version)
+values (1);

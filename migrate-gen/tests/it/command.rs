@@ -1,0 +1,217 @@
+//! The command, run as a process in a directory of its own.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use expect_test::expect_file;
+use migrate_gen::{Database, Schema};
+use tempfile::TempDir;
+
+const DEFAULT_PATH: &str = "migrations/0001_event_store.sql";
+
+fn default_sql() -> String {
+    Schema::new(Database::Sqlite).to_sql().unwrap()
+}
+
+fn migrate_gen(directory: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_migrate-gen"))
+        .current_dir(directory)
+        .args(["--database", "sqlite"])
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn stdout(output: &Output) -> &str {
+    str::from_utf8(&output.stdout).unwrap()
+}
+
+#[track_caller]
+fn assert_success(output: &Output) {
+    assert!(output.status.success(), "{output:?}");
+    assert!(output.stderr.is_empty(), "{output:?}");
+}
+
+#[track_caller]
+fn assert_failure(output: &Output, message_parts: &[&str]) {
+    assert!(!output.status.success(), "{output:?}");
+    assert!(output.stdout.is_empty(), "{output:?}");
+    let message = str::from_utf8(&output.stderr).unwrap();
+    for part in message_parts {
+        assert!(message.contains(part), "{part:?} is not in {message}");
+    }
+}
+
+#[track_caller]
+fn assert_empty(directory: &TempDir) {
+    let entries: Vec<PathBuf> = fs::read_dir(directory.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    assert_eq!(entries, Vec::<PathBuf>::new());
+}
+
+/// A directory in which the default file exists and holds something else.
+fn directory_with_other_migration() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(DEFAULT_PATH);
+    fs::create_dir(directory.path().join("migrations")).unwrap();
+    fs::write(&path, "select 1;\n").unwrap();
+    (directory, path)
+}
+
+#[test]
+fn only_the_database_must_be_named() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = migrate_gen(directory.path(), &[]);
+    assert_success(&output);
+    assert_eq!(
+        stdout(&output),
+        "wrote migrations/0001_event_store.sql\n\
+         next: run it once, with your migration tool (`sqlx migrate run`) or with \
+         `sqlite3 -bail app.db < migrations/0001_event_store.sql`\n"
+    );
+    assert_eq!(
+        fs::read_to_string(directory.path().join(DEFAULT_PATH)).unwrap(),
+        default_sql()
+    );
+}
+
+#[test]
+fn a_file_with_other_content_is_not_overwritten() {
+    let (directory, path) = directory_with_other_migration();
+    let output = migrate_gen(directory.path(), &[]);
+    assert_failure(
+        &output,
+        &[
+            "migrations/0001_event_store.sql exists",
+            "--filename",
+            "--force",
+        ],
+    );
+    assert_eq!(fs::read_to_string(path).unwrap(), "select 1;\n");
+}
+
+#[test]
+fn force_overwrites_the_file() {
+    let (directory, path) = directory_with_other_migration();
+    let output = migrate_gen(directory.path(), &["--force"]);
+    assert_success(&output);
+    assert!(stdout(&output).starts_with("overwrote migrations/0001_event_store.sql\n"));
+    assert_eq!(fs::read_to_string(path).unwrap(), default_sql());
+}
+
+#[test]
+fn a_file_that_holds_the_same_already_is_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    assert_success(&migrate_gen(directory.path(), &[]));
+    for arguments in [&[][..], &["--force"]] {
+        let output = migrate_gen(directory.path(), arguments);
+        assert_success(&output);
+        assert!(
+            stdout(&output).contains("holds the same already"),
+            "{output:?}"
+        );
+    }
+}
+
+#[test]
+fn every_option_reaches_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = migrate_gen(
+        directory.path(),
+        &[
+            "--output=db/sql",
+            "--filename=V1__event_store.sql",
+            "--events-table=order",
+            "--projections-table=shop_projections",
+            "--checkpoints-table=ShopCheckpoints",
+            "--index=created-at",
+            "--index=correlation-id",
+            "--index=event-type",
+            "--index=event-type",
+        ],
+    );
+    assert_success(&output);
+    let sql = fs::read_to_string(directory.path().join("db/sql/V1__event_store.sql")).unwrap();
+    expect_file!["../golden/sqlite_all_options.sql"].assert_eq(&sql);
+}
+
+#[test]
+fn stdout_prints_the_sql_and_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = migrate_gen(directory.path(), &["--stdout"]);
+    assert_success(&output);
+    assert_eq!(stdout(&output), default_sql());
+    assert_empty(&directory);
+}
+
+#[test]
+fn stdout_and_force_exclude_each_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = migrate_gen(directory.path(), &["--stdout", "--force"]);
+    assert_failure(&output, &["--stdout", "--force", "cannot be used with"]);
+}
+
+#[test]
+fn a_bad_table_name_is_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in [
+        "my events",
+        "1st",
+        "",
+        "a\"; drop table x; --",
+        &"x".repeat(41),
+    ] {
+        let output = migrate_gen(directory.path(), &["--events-table", name]);
+        assert_failure(&output, &["--events-table", "begin with a letter or _"]);
+    }
+    assert_empty(&directory);
+}
+
+#[test]
+fn tables_with_one_name_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    for place in [&[][..], &["--stdout"]] {
+        let arguments = [&["--projections-table", "Events"], place].concat();
+        let output = migrate_gen(directory.path(), &arguments);
+        assert_failure(
+            &output,
+            &["would be called \"Events\"", "--projections-table"],
+        );
+    }
+    assert_empty(&directory);
+}
+
+#[test]
+fn sqlite_refuses_a_schema() {
+    let directory = tempfile::tempdir().unwrap();
+    for place in [&[][..], &["--stdout"]] {
+        let arguments = [&["--schema", "shop"], place].concat();
+        let output = migrate_gen(directory.path(), &arguments);
+        assert_failure(&output, &["sqlite has no schemas", "leave out --schema"]);
+    }
+    assert_empty(&directory);
+}
+
+#[test]
+fn a_file_name_cannot_lead_elsewhere() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["../up.sql", "sub/one.sql", "..", ""] {
+        let output = migrate_gen(directory.path(), &["--filename", name]);
+        assert_failure(&output, &["--filename", "--output"]);
+    }
+    assert_empty(&directory);
+}
+
+#[test]
+fn a_directory_that_cannot_be_created_is_named() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("file"), "").unwrap();
+    for output_directory in ["file", "file/sub"] {
+        let output = migrate_gen(directory.path(), &["--output", output_directory]);
+        assert_failure(&output, &["cannot create the directory file", "--output"]);
+    }
+    assert_eq!(fs::read(directory.path().join("file")).unwrap(), b"");
+}

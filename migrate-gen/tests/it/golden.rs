@@ -1,0 +1,28 @@
+//! The generated text, as files to review.
+//!
+//! After a change, `UPDATE_EXPECT=1 cargo test -p migrate-gen` rewrites them.
+
+use expect_test::expect_file;
+use migrate_gen::{Database, OptionalIndex, Schema, TableNames};
+
+#[test]
+fn sqlite_with_defaults() {
+    let sql = Schema::new(Database::Sqlite).to_sql().unwrap();
+    expect_file!["../golden/sqlite_default.sql"].assert_eq(&sql);
+}
+
+#[test]
+fn sqlite_with_every_option() {
+    let tables = TableNames::default()
+        .with_events("order".parse().unwrap())
+        .with_projections("shop_projections".parse().unwrap())
+        .with_checkpoints("ShopCheckpoints".parse().unwrap());
+    let sql = Schema::new(Database::Sqlite)
+        .with_tables(tables)
+        .with_index(OptionalIndex::CreatedAt)
+        .with_index(OptionalIndex::CorrelationId)
+        .with_index(OptionalIndex::EventType)
+        .to_sql()
+        .unwrap();
+    expect_file!["../golden/sqlite_all_options.sql"].assert_eq(&sql);
+}

@@ -1,0 +1,286 @@
+//! Clauses about what is handled, and how far a checkpoint gets.
+
+use std::sync::{Arc, Mutex};
+
+use es::conformance::{Conn, Harness};
+use es::{
+    Event, EventFilter, ExpectedVersion, Partition, PersistedEvent, ProjectionName, StreamId,
+};
+use futures_util::future::join;
+use tokio_util::sync::CancellationToken;
+
+use super::fixture::{Recorder, Stage, append_numbers, append_stubbornly, batch};
+use crate::{HandlerError, Projection, Runner, lag};
+
+/// One processor, one partition, several batches.
+pub async fn every_event_is_handled_once_and_in_order<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 20).await;
+    let processor = stage.processor(&stage.recorder("p"));
+    processor
+        .run_until_caught_up(CancellationToken::new())
+        .await
+        .expect("it catches up");
+    stage
+        .assert_handled_once("p", &EventFilter::default())
+        .await;
+    let log = stage.store.log().await;
+    let handled = stage.handled("p").await;
+    assert!(handled.is_sorted(), "{handled:?}");
+    assert_eq!(
+        stage.checkpoint("p", Partition::ALL).await,
+        log[19].position()
+    );
+}
+
+/// The next run takes up the checkpoint, and another projection has its own.
+pub async fn a_projection_goes_on_where_it_stopped<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    for round in 1..=3 {
+        append_numbers(&stage.store, round * 3).await;
+        let processor = stage.processor(&stage.recorder("p"));
+        processor
+            .run_until_caught_up(CancellationToken::new())
+            .await
+            .expect("it catches up");
+        stage
+            .assert_handled_once("p", &EventFilter::default())
+            .await;
+    }
+    let late = stage.processor(&stage.recorder("late"));
+    late.run_until_caught_up(CancellationToken::new())
+        .await
+        .expect("it catches up");
+    stage
+        .assert_handled_once("late", &EventFilter::default())
+        .await;
+}
+
+/// The checkpoint of a filtered projection reaches the end of the log all the same.
+pub async fn a_filtered_projection_passes_what_is_not_for_it<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 9).await;
+    let wanted = StreamId::new("Wanted", "Thing", "1").expect("a valid name");
+    stage
+        .store
+        .append(&wanted, &[Event::json("Happened", &1).expect("valid")])
+        .await;
+    append_numbers(&stage.store, 9).await;
+
+    let filter = EventFilter::default().with_bounded_contexts(["Wanted"]);
+    let recorder = Recorder::new(Arc::clone(&stage.harness), "p").with_filter(filter.clone());
+    let processor = stage.processor(&Arc::new(recorder));
+    processor
+        .run_until_caught_up(CancellationToken::new())
+        .await
+        .expect("it catches up");
+    stage.assert_handled_once("p", &filter).await;
+    assert_eq!(stage.handled("p").await.len(), 1);
+    let end = stage.store.log().await[18].position();
+    assert_eq!(stage.checkpoint("p", Partition::ALL).await, end);
+}
+
+/// Each partition handles its share; together they handle everything once.
+pub async fn partitions_share_the_work<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 40).await;
+    let partitions = Partition::split(4).expect("four");
+    let runner = Runner::new(Arc::clone(&stage.source))
+        .with_projection(&stage.recorder("p"), partitions.clone());
+    runner
+        .run_until_caught_up(CancellationToken::new())
+        .await
+        .expect("they catch up");
+    stage
+        .assert_handled_once("p", &EventFilter::default())
+        .await;
+    let end = stage.store.log().await[39].position();
+    for partition in partitions {
+        assert_eq!(
+            stage.checkpoint("p", partition).await,
+            end,
+            "partition {partition}"
+        );
+    }
+}
+
+struct BatchSizes<H> {
+    recorder: Recorder<H>,
+    sizes: Mutex<Vec<usize>>,
+}
+
+impl<H: Harness> Projection<Conn<H>> for BatchSizes<H> {
+    fn name(&self) -> ProjectionName {
+        self.recorder.name()
+    }
+
+    async fn handle(&self, conn: &mut Conn<H>, event: &PersistedEvent) -> Result<(), HandlerError> {
+        self.recorder.record(conn, event).await
+    }
+
+    async fn handle_batch(
+        &self,
+        conn: &mut Conn<H>,
+        events: &[PersistedEvent],
+    ) -> Result<(), HandlerError> {
+        self.sizes
+            .lock()
+            .expect("no panic while it is held")
+            .push(events.len());
+        for event in events {
+            self.recorder.record(conn, event).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A batch handler is given up to the batch size, and everything once.
+pub async fn a_batch_is_no_larger_than_asked<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 20).await;
+    let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
+    let projection = Arc::new(BatchSizes {
+        recorder,
+        sizes: Mutex::default(),
+    });
+    let processor = stage.processor(&projection).with_batch_size_max(batch(6));
+    processor
+        .run_until_caught_up(CancellationToken::new())
+        .await
+        .expect("it catches up");
+    stage
+        .assert_handled_once("p", &EventFilter::default())
+        .await;
+    assert_eq!(*projection.sizes.lock().expect("no panic"), [6, 6, 6, 2]);
+}
+
+/// Lag is the distance from checkpoint to horizon.
+pub async fn lag_counts_down_to_nothing<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    let recorder = stage.recorder("p");
+    let name = recorder.name();
+    assert!(
+        lag(&*stage.source, &name)
+            .await
+            .expect("the lag")
+            .is_empty()
+    );
+    let processor = stage.processor(&recorder);
+    processor
+        .run_until_caught_up(CancellationToken::new())
+        .await
+        .expect("nothing to do");
+    append_numbers(&stage.store, 6).await;
+    let end = stage.store.log().await[5].position();
+    for expected in [end.distance_from(es::Position::START), 0] {
+        let lag = lag(&*stage.source, &name).await.expect("the lag");
+        assert_eq!(lag.len(), 1);
+        assert_eq!(lag[0].partition, Partition::ALL);
+        assert_eq!(lag[0].positions(), expected);
+        processor
+            .run_until_caught_up(CancellationToken::new())
+            .await
+            .expect("it catches up");
+    }
+}
+
+/// Writers and processors run at the same time, and a shutdown loses nothing.
+pub async fn events_appended_while_it_runs_are_handled<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    let shutdown = CancellationToken::new();
+    let runner = Runner::new(Arc::clone(&stage.source))
+        .with_projection(&stage.recorder("whole"), [Partition::ALL])
+        .with_projection(&stage.recorder("parts"), Partition::split(2).expect("two"));
+    let write = async {
+        let writer = |writer: i64| {
+            let store = &stage.store;
+            async move {
+                for number in 0..25 {
+                    let stream = StreamId::new("Test", "Thing", format!("{}", number % 4));
+                    let event = Event::json("Happened", &(writer * 100 + number));
+                    let stream = stream.expect("a valid name");
+                    append_stubbornly(store, &stream, event.expect("valid")).await;
+                }
+            }
+        };
+        join(writer(0), writer(1)).await;
+        shutdown.cancel();
+    };
+    let (ran, ()) = join(runner.run(shutdown.clone()), write).await;
+    ran.expect("it runs until the shutdown");
+    runner
+        .run_until_caught_up(CancellationToken::new())
+        .await
+        .expect("the rest is handled");
+    assert_eq!(stage.store.log().await.len(), 50);
+    stage
+        .assert_handled_once("whole", &EventFilter::default())
+        .await;
+    stage
+        .assert_handled_once("parts", &EventFilter::default())
+        .await;
+}
+
+/// Capability `concurrent_appenders`: a processor is past nothing that can still appear.
+pub async fn an_event_that_commits_late_is_handled<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    let stream = |id| StreamId::new("Test", "Thing", id).expect("a valid name");
+    let event = |number: i64| [Event::json("Happened", &number).expect("valid")];
+    let whole = stage.recorder("whole");
+    let parts = stage.recorder("parts");
+    let run = async || {
+        let runner = Runner::new(Arc::clone(&stage.source))
+            .with_projection(&whole, [Partition::ALL])
+            .with_projection(&parts, Partition::split(3).expect("three"));
+        runner
+            .run_until_caught_up(CancellationToken::new())
+            .await
+            .expect("it catches up");
+    };
+    let mut late = stage.store.begin().await;
+    let any = ExpectedVersion::Any;
+    stage
+        .store
+        .append_in(&mut late, &stream("late"), any, &event(1))
+        .await
+        .expect("appended");
+    append_numbers(&stage.store, 10).await;
+    run().await;
+    assert!(
+        stage.handled("whole").await.is_empty(),
+        "position 1 may still appear"
+    );
+    stage.store.commit(late).await;
+    run().await;
+    assert_eq!(stage.handled("whole").await.len(), 11);
+    stage
+        .assert_handled_once("whole", &EventFilter::default())
+        .await;
+    stage
+        .assert_handled_once("parts", &EventFilter::default())
+        .await;
+}

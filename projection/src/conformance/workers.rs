@@ -1,0 +1,161 @@
+//! Clauses about several workers: on one partition by mistake, and in one runner.
+
+use std::sync::Arc;
+
+use es::conformance::{Conn, Harness};
+use es::{EventFilter, EventSource, Partition, PersistedEvent, ProjectionName};
+use futures_util::future::{join, join_all};
+use tokio::sync::Barrier;
+use tokio_util::sync::CancellationToken;
+
+use super::Rendezvous;
+use super::fixture::{Recorder, Stage, append_numbers, batch};
+use crate::{HandlerError, Processor, Projection, Runner, RunnerError};
+
+/// Both processors have read the same first batch before either begins to handle it. One
+/// commits; the fence must keep the other's effects out.
+pub async fn two_processors_on_one_partition_handle_every_event_once<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 20).await;
+    let sources = || stage.store.source.clone();
+    race_on_one_partition(&stage, sources(), sources()).await;
+    stage
+        .assert_handled_once("p", &EventFilter::default())
+        .await;
+}
+
+async fn race_on_one_partition<H: Harness, S>(stage: &Stage<H>, first: S, second: S)
+where
+    S: EventSource<Connection = Conn<H>>,
+{
+    let barrier = Arc::new(Barrier::new(2));
+    let recorder = stage.recorder("p");
+    let run = |source| {
+        let source = Rendezvous::new(source, Arc::clone(&barrier));
+        let processor = Processor::new(Arc::new(source), Arc::clone(&recorder));
+        async move {
+            let processor = processor.with_batch_size_max(batch(6));
+            processor
+                .run_until_caught_up(CancellationToken::new())
+                .await
+                .expect("it catches up");
+        }
+    };
+    join(run(first), run(second)).await;
+}
+
+/// Runs two processors over sources that `break_fence` has changed, and checks that every event
+/// was handled once: it must panic if the change lets a stale checkpoint through.
+pub async fn two_processors_over<H: Harness, S>(harness: H, break_fence: impl Fn(H::Source) -> S)
+where
+    H::Source: Clone,
+    S: EventSource<Connection = Conn<H>>,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 20).await;
+    let sources = || break_fence(stage.store.source.clone());
+    race_on_one_partition(&stage, sources(), sources()).await;
+    stage
+        .assert_handled_once("p", &EventFilter::default())
+        .await;
+}
+
+/// Four processors race on one partition over many small batches.
+pub async fn many_processors_on_one_partition_handle_every_event_once<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 60).await;
+    let recorder = stage.recorder("p");
+    let run = |_| {
+        let processor = stage.processor(&recorder).with_batch_size_max(batch(3));
+        async move {
+            processor
+                .run_until_caught_up(CancellationToken::new())
+                .await
+                .expect("it catches up");
+        }
+    };
+    join_all((0..4).map(run)).await;
+    stage
+        .assert_handled_once("p", &EventFilter::default())
+        .await;
+}
+
+/// Fails or panics at the first event.
+struct Broken {
+    panics: bool,
+}
+
+impl<C: Send> Projection<C> for Broken {
+    fn name(&self) -> ProjectionName {
+        ProjectionName::new("broken").expect("a valid name")
+    }
+
+    async fn handle(&self, _conn: &mut C, _event: &PersistedEvent) -> Result<(), HandlerError> {
+        assert!(!self.panics, "this handler panics");
+        Err("this handler fails".into())
+    }
+}
+
+/// The others stop as well, and what they handled is whole.
+pub async fn a_failure_stops_the_whole_runner<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let error = run_with_broken(harness, Broken { panics: false }).await;
+    assert!(matches!(error, RunnerError::Processor(_)), "{error:?}");
+    assert!(error.to_string().contains("projection broken"), "{error}");
+}
+
+/// A panic is contained, named, and stops the others.
+pub async fn a_panic_stops_the_whole_runner<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let error = run_with_broken(harness, Broken { panics: true }).await;
+    let RunnerError::Panicked {
+        projection,
+        partition,
+        message,
+    } = error
+    else {
+        panic!("{error:?}")
+    };
+    assert_eq!((projection.as_str(), partition), ("broken", Partition::ALL));
+    assert_eq!(message, "this handler panics");
+}
+
+async fn run_with_broken<H: Harness>(harness: H, broken: Broken) -> RunnerError
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 20).await;
+    let recorder = Recorder::new(Arc::clone(&stage.harness), "good");
+    let runner = Runner::new(Arc::clone(&stage.source))
+        .with_projection(&Arc::new(recorder), Partition::split(2).expect("two"))
+        .with_projection(&Arc::new(broken), [Partition::ALL]);
+    let error = runner
+        .run(CancellationToken::new())
+        .await
+        .expect_err("one is broken");
+    let repaired = Runner::new(Arc::clone(&stage.source))
+        .with_projection(&stage.recorder("good"), Partition::split(2).expect("two"))
+        .with_projection(&stage.recorder("broken"), [Partition::ALL]);
+    repaired
+        .run_until_caught_up(CancellationToken::new())
+        .await
+        .expect("they catch up");
+    stage
+        .assert_handled_once("good", &EventFilter::default())
+        .await;
+    stage
+        .assert_handled_once("broken", &EventFilter::default())
+        .await;
+    error
+}

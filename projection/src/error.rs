@@ -1,0 +1,113 @@
+//! Why a processor or a runner stopped.
+
+use es::{CheckpointError, Partition, Position, ProjectionName, StoreError};
+use thiserror::Error;
+
+use crate::HandlerError;
+
+/// Why a processor stopped before it was told to. Everything handled so far is committed; what
+/// was being handled is rolled back.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ProcessorError {
+    /// The handler failed. The events before this one are handled; start the processor again
+    /// once the handler can take this one.
+    #[error(
+        "projection {projection}, partition {partition}, \
+         cannot handle event {position} ({event_type})"
+    )]
+    Handler {
+        /// The projection.
+        projection: ProjectionName,
+        /// The partition.
+        partition: Partition,
+        /// Where the event stands.
+        position: Position,
+        /// The event's type.
+        event_type: String,
+        /// What the handler said.
+        source: HandlerError,
+    },
+
+    /// The database kept asking to run the transaction again, or could not be reached.
+    #[error("projection {projection}, partition {partition}, gave up after {attempts} attempts")]
+    RetriesExhausted {
+        /// The projection.
+        projection: ProjectionName,
+        /// The partition.
+        partition: Partition,
+        /// How many attempts failed in a row.
+        attempts: usize,
+        /// What the last one ended with.
+        source: HandlerError,
+    },
+
+    /// The checkpoint lies behind where this processor left it: somebody reset it, or the
+    /// database was restored, while it ran. Going on would apply events twice.
+    #[error(
+        "the checkpoint of projection {projection}, partition {partition}, went back from {from} \
+         to {to}: stop all workers before you reset a projection, then start them again"
+    )]
+    CheckpointWentBack {
+        /// The projection.
+        projection: ProjectionName,
+        /// The partition.
+        partition: Partition,
+        /// Where this processor left it.
+        from: Position,
+        /// Where it is now.
+        to: Position,
+    },
+
+    /// The checkpoint lies behind the end of the log: it was edited by hand, or the log was
+    /// restored from an older backup than the projection. Going on would skip events.
+    #[error(
+        "the checkpoint of projection {projection}, partition {partition}, is {checkpoint}, but \
+         the log ends at {end}: set it to a position the projection has really handled"
+    )]
+    CheckpointBeyondLog {
+        /// The projection.
+        projection: ProjectionName,
+        /// The partition.
+        partition: Partition,
+        /// Where the checkpoint is.
+        checkpoint: Position,
+        /// The highest position given out.
+        end: Position,
+    },
+
+    /// The checkpoint cannot be used.
+    #[error(transparent)]
+    Checkpoint(CheckpointError),
+
+    /// The log cannot be read.
+    #[error("projection {projection}, partition {partition}, cannot read the log")]
+    Store {
+        /// The projection.
+        projection: ProjectionName,
+        /// The partition.
+        partition: Partition,
+        /// What the store said.
+        source: StoreError,
+    },
+}
+
+/// Why a runner stopped before it was told to. All its processors have stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunnerError {
+    /// A processor stopped; the others were told to, and did, after their current batch.
+    #[error(transparent)]
+    Processor(#[from] ProcessorError),
+
+    /// A handler panicked; its batch was rolled back.
+    #[error("projection {projection}, partition {partition}, panicked: {message}")]
+    Panicked {
+        /// The projection.
+        projection: ProjectionName,
+        /// The partition.
+        partition: Partition,
+        /// What the panic said, if it was text.
+        message: String,
+    },
+}

@@ -1,0 +1,82 @@
+//! One answer about the horizon, shared by all processors of a process.
+
+use std::time::Duration;
+
+use es::{EventSource, EventStore, Horizon, Position, StoreError};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use tracing::warn;
+
+/// How long an open transaction may hold the log before it is worth a warning, and how long
+/// until the next one.
+const HELD_WARNING_AFTER: Duration = Duration::from_secs(10);
+
+/// Asks for the horizon at most once for all who want to know at the same time.
+///
+/// An old answer is a correct one that is merely lower, for the horizon only grows.
+#[derive(Debug, Default)]
+pub(crate) struct HorizonWatch {
+    last: Mutex<Option<Answer>>,
+}
+
+#[derive(Debug)]
+struct Answer {
+    position: Position,
+    asked_at: Instant,
+    /// Since when the position has been below the end of the log, unchanged.
+    held_since: Option<Instant>,
+}
+
+impl HorizonWatch {
+    /// The horizon: the last answer if it lies beyond `after` or is no older than `age_max`,
+    /// else a new one.
+    ///
+    /// The lock is held while the store is asked, so that those who ask meanwhile share the
+    /// answer. Cancel safe.
+    pub(crate) async fn horizon<S: EventSource>(
+        &self,
+        source: &S,
+        after: Position,
+        age_max: Duration,
+    ) -> Result<Position, StoreError> {
+        let wanted_at = Instant::now();
+        let mut last = self.last.lock().await;
+        let good_enough =
+            |answer: &&Answer| answer.position > after || answer.asked_at + age_max >= wanted_at;
+        if let Some(answer) = last.as_ref().filter(good_enough) {
+            return Ok(answer.position);
+        }
+        let known = last
+            .as_ref()
+            .map_or(Position::START, |answer| answer.position);
+        let asked_at = Instant::now();
+        let mut conn = source.acquire().await?;
+        let horizon = source.store().horizon(&mut conn, known).await?;
+        let held_since = held_since(last.as_ref(), &horizon, asked_at);
+        *last = Some(Answer {
+            position: horizon.position,
+            asked_at,
+            held_since,
+        });
+        Ok(horizon.position)
+    }
+}
+
+/// Since when the horizon has stood still below the end of the log; warns if that is long.
+fn held_since(last: Option<&Answer>, horizon: &Horizon, now: Instant) -> Option<Instant> {
+    if horizon.position >= horizon.end {
+        return None;
+    }
+    let same = last.filter(|last| last.position == horizon.position);
+    let since = same.and_then(|last| last.held_since).unwrap_or(now);
+    if now.duration_since(since) < HELD_WARNING_AFTER {
+        return Some(since);
+    }
+    warn!(
+        horizon = horizon.position.get(),
+        end = horizon.end.get(),
+        held_by = ?horizon.held_by,
+        "an open transaction that has appended keeps every projection from going on"
+    );
+    Some(now)
+}

@@ -1,0 +1,69 @@
+//! Exactly-once projections over an event store.
+//!
+//! A [`Projection`] turns events into rows. A [`Processor`] drives one partition of it: it reads
+//! a batch of events, handles them in a transaction, moves the checkpoint in that same
+//! transaction, and commits. A [`Runner`] drives many processors and stops them together.
+//!
+//! **In the same database, effects are exactly once**: rows and checkpoint commit together, and
+//! a second worker on the same partition finds the checkpoint moved and rolls back. **Effects
+//! elsewhere** (an e-mail, another database) happen at least once, for the transaction may be
+//! rolled back after them; make them idempotent with the event's
+//! [position](es::PersistedEvent::position) as the key.
+//!
+//! This crate names no database: it works on anything that is an [`es::EventSource`].
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use es::memory::{MemoryConnection, MemoryStore};
+//! use es::{Event, EventStore, ExpectedVersion, PersistedEvent, ProjectionName, StreamId};
+//! use projection::{HandlerError, Processor, Projection};
+//! use tokio_util::sync::CancellationToken;
+//!
+//! struct Totals;
+//!
+//! impl Projection<MemoryConnection> for Totals {
+//!     fn name(&self) -> ProjectionName {
+//!         ProjectionName::new("totals").expect("a valid name")
+//!     }
+//!
+//!     async fn handle(
+//!         &self,
+//!         conn: &mut MemoryConnection,
+//!         event: &PersistedEvent,
+//!     ) -> Result<(), HandlerError> {
+//!         conn.insert_row("totals", event.payload_json()?)?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+//! let store = MemoryStore::default();
+//! let order = StreamId::new("Sales", "Order", "order-1")?;
+//! let placed = [Event::json("OrderPlaced", &4200)?];
+//! store.append(&mut store.connect(), &order, ExpectedVersion::NoStream, &placed).await?;
+//!
+//! let processor = Processor::new(Arc::new(store.clone()), Arc::new(Totals));
+//! processor.run_until_caught_up(CancellationToken::new()).await?;
+//! assert_eq!(store.connect().rows("totals")?, [4200]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # })?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod error;
+mod horizon_watch;
+mod lag;
+mod processor;
+mod projection;
+mod runner;
+mod worker;
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+
+pub use error::{ProcessorError, RunnerError};
+pub use lag::{PartitionLag, lag};
+pub use processor::Processor;
+pub use projection::{HandlerError, Projection};
+pub use runner::Runner;

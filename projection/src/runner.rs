@@ -1,0 +1,194 @@
+//! Runs many processors side by side and stops them together.
+
+use std::any::Any;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use es::{EventSource, Partition, ProjectionName};
+use futures_util::future::BoxFuture;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::horizon_watch::HorizonWatch;
+use crate::worker::Until;
+use crate::{Processor, ProcessorError, Projection, RunnerError};
+
+/// Runs many processors on one source side by side. They ask for the horizon together, so their
+/// number does not multiply that question.
+///
+/// The first processor to fail stops all: the others finish their batch, then the runner returns
+/// its error. Start the process again, or the runner, to go on.
+pub struct Runner<S> {
+    source: Arc<S>,
+    horizon: Arc<HorizonWatch>,
+    processors: Vec<Arc<dyn Run>>,
+}
+
+impl<S: EventSource> Runner<S> {
+    /// A runner without processors.
+    pub fn new(source: Arc<S>) -> Self {
+        Runner {
+            source,
+            horizon: Arc::default(),
+            processors: Vec::new(),
+        }
+    }
+
+    /// Adds a processor with the default settings for each of `partitions`: all of
+    /// [`Partition::split`], or those that this process is to drive.
+    #[must_use]
+    pub fn with_projection<P: Projection<S::Connection>>(
+        self,
+        projection: &Arc<P>,
+        partitions: impl IntoIterator<Item = Partition>,
+    ) -> Self {
+        partitions.into_iter().fold(self, |runner, partition| {
+            let source = Arc::clone(&runner.source);
+            let processor = Processor::new(source, Arc::clone(projection));
+            runner.with_processor(processor.with_partition(partition))
+        })
+    }
+
+    /// Adds a processor. It should work on the runner's own source, or one for the same store.
+    #[must_use]
+    pub fn with_processor<P: Projection<S::Connection>>(
+        mut self,
+        processor: Processor<S, P>,
+    ) -> Self {
+        let horizon = Arc::clone(&self.horizon);
+        self.processors.push(Arc::new(Processor {
+            horizon,
+            ..processor
+        }));
+        self
+    }
+
+    /// Runs all processors until `shutdown` is cancelled or one of them fails.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, once every processor has stopped.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancelling `shutdown` lets every processor finish its batch. Dropping the future instead
+    /// aborts them; their open batches are rolled back.
+    pub async fn run(&self, shutdown: CancellationToken) -> Result<(), RunnerError> {
+        self.run_until(Until::Shutdown, shutdown).await
+    }
+
+    /// Runs all processors until each has handled every event the log held when it began.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Runner::run).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Runner::run).
+    pub async fn run_until_caught_up(
+        &self,
+        shutdown: CancellationToken,
+    ) -> Result<(), RunnerError> {
+        self.run_until(Until::CaughtUp, shutdown).await
+    }
+
+    async fn run_until(
+        &self,
+        until: Until,
+        shutdown: CancellationToken,
+    ) -> Result<(), RunnerError> {
+        let stop_all = shutdown.child_token();
+        let mut tasks = JoinSet::new();
+        let mut running = HashMap::new();
+        for processor in &self.processors {
+            let task = Arc::clone(processor).run(until, stop_all.clone());
+            running.insert(tasks.spawn(task).id(), processor);
+        }
+        let mut first_failure = Ok(());
+        while let Some(ended) = tasks.join_next_with_id().await {
+            let Err(failure) = outcome(ended, &running) else {
+                continue;
+            };
+            error!(
+                error = &failure as &dyn std::error::Error,
+                "stopping all processors"
+            );
+            stop_all.cancel();
+            if first_failure.is_ok() {
+                first_failure = Err(failure);
+            }
+        }
+        first_failure
+    }
+}
+
+impl<S> fmt::Debug for Runner<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner")
+            .field("processors", &self.processors.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A processor whose projection the runner need not know.
+trait Run: Send + Sync {
+    fn run(
+        self: Arc<Self>,
+        until: Until,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'static, Result<(), ProcessorError>>;
+
+    fn name(&self) -> ProjectionName;
+
+    fn partition(&self) -> Partition;
+}
+
+impl<S, P> Run for Processor<S, P>
+where
+    S: EventSource,
+    P: Projection<S::Connection>,
+{
+    fn run(
+        self: Arc<Self>,
+        until: Until,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'static, Result<(), ProcessorError>> {
+        Box::pin(async move { self.run_until(until, shutdown).await })
+    }
+
+    fn name(&self) -> ProjectionName {
+        Processor::name(self)
+    }
+
+    fn partition(&self) -> Partition {
+        Processor::partition(self)
+    }
+}
+
+type Ended = Result<(Id, Result<(), ProcessorError>), JoinError>;
+
+fn outcome(ended: Ended, running: &HashMap<Id, &Arc<dyn Run>>) -> Result<(), RunnerError> {
+    match ended {
+        Ok((_, result)) => Ok(result?),
+        Err(error) => {
+            let processor = running[&error.id()];
+            Err(RunnerError::Panicked {
+                projection: processor.name(),
+                partition: processor.partition(),
+                message: match error.try_into_panic() {
+                    Ok(payload) => panic_message(&*payload),
+                    Err(error) => error.to_string(),
+                },
+            })
+        }
+    }
+}
+
+fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    text.unwrap_or("no message").to_owned()
+}
