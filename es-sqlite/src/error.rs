@@ -27,16 +27,11 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
             transaction: TransactionState::MustRollBack,
             source: Box::new(Busy(error)),
         },
-        Kind::NoConnection => StoreError::ConnectionLost {
-            source: error.into(),
-        },
-        Kind::NoTable => StoreError::SchemaMissing {
-            database: Database::Sqlite,
-            source: error.into(),
-        },
-        Kind::TooLarge => StoreError::TooLarge {
-            source: error.into(),
-        },
+        Kind::NoConnection => StoreError::ConnectionLost { source: error.into() },
+        Kind::NoTable => {
+            StoreError::SchemaMissing { database: Database::Sqlite, source: error.into() }
+        }
+        Kind::TooLarge => StoreError::TooLarge { source: error.into() },
         Kind::Undecodable => StoreError::corrupt(error.to_string()),
         Kind::UniqueViolation | Kind::Other => StoreError::database(error),
     }
@@ -75,10 +70,7 @@ fn kind(error: &sqlx::Error) -> Kind {
 }
 
 fn database_kind(error: &dyn sqlx::error::DatabaseError) -> Kind {
-    let code: u32 = error
-        .code()
-        .and_then(|code| code.parse().ok())
-        .unwrap_or(SQLITE_ERROR);
+    let code: u32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(SQLITE_ERROR);
     match code & 0xff {
         _ if code == SQLITE_CONSTRAINT_UNIQUE => Kind::UniqueViolation,
         SQLITE_BUSY | SQLITE_LOCKED => Kind::Busy,

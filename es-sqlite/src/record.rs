@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use chrono::DateTime;
 use es::{
-    EventRecord, ExistingEvent, PartitionCheckpoint, PersistedEvent, Position, SharedStrings,
-    StoreError, StreamId, Version,
+    EventRecord, ExistingEvent, InsertedEvents, PartitionCheckpoint, PersistedEvent, SharedStrings,
+    StoreError, StreamId,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -24,18 +24,9 @@ fn event(row: &SqliteRow, shared: &mut SharedStrings) -> Result<PersistedEvent, 
     let microseconds: i64 = row.try_get(13).map_err(store_error)?;
     let created_at = DateTime::from_timestamp_micros(microseconds);
     let created_at = created_at.ok_or_else(|| {
-        StoreError::corrupt(format!(
-            "event {} has an impossible time",
-            record.global_position
-        ))
+        StoreError::corrupt(format!("event {} has an impossible time", record.global_position))
     })?;
-    PersistedEvent::from_record(
-        EventRecord {
-            created_at,
-            ..record
-        },
-        shared,
-    )
+    PersistedEvent::from_record(EventRecord { created_at, ..record }, shared)
 }
 
 fn event_record(row: &SqliteRow) -> Result<EventRecord<'_>, sqlx::Error> {
@@ -57,13 +48,11 @@ fn event_record(row: &SqliteRow) -> Result<EventRecord<'_>, sqlx::Error> {
     })
 }
 
-/// The version and position of each appended event, in version order: `append.sql`.
-pub(crate) fn appended(rows: &[SqliteRow]) -> Result<Vec<(Version, Position)>, StoreError> {
+/// The rows of `append.sql`.
+pub(crate) fn inserted(rows: &[SqliteRow]) -> Result<Option<InsertedEvents>, StoreError> {
     let pair = |row: &SqliteRow| Ok((number(row, 0)?, number(row, 1)?));
-    let mut appended: Vec<(Version, Position)> = rows.iter().map(pair).collect::<Result<_, _>>()?;
-    // SQLite promises no order for the rows of `returning`.
-    appended.sort_unstable();
-    Ok(appended)
+    let rows = rows.iter().map(pair).collect::<Result<Vec<_>, StoreError>>()?;
+    Ok(InsertedEvents::from_rows(rows))
 }
 
 /// A row of `existing_events.sql`.
@@ -80,10 +69,8 @@ pub(crate) fn existing_event(row: &SqliteRow) -> Result<ExistingEvent, StoreErro
 
 /// A row of `checkpoints.sql`.
 pub(crate) fn partition_checkpoint(row: &SqliteRow) -> Result<PartitionCheckpoint, StoreError> {
-    let (index, total): (i64, i64) = (
-        row.try_get(0).map_err(store_error)?,
-        row.try_get(1).map_err(store_error)?,
-    );
+    let (index, total): (i64, i64) =
+        (row.try_get(0).map_err(store_error)?, row.try_get(1).map_err(store_error)?);
     PartitionCheckpoint::from_record(index, total, row.try_get(2).map_err(store_error)?)
 }
 

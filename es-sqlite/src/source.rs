@@ -44,10 +44,7 @@ impl EventSource for SqliteSource {
 
     async fn begin(&self) -> Result<Self::Transaction, StoreError> {
         // A deferred transaction would read first and then fail to become a writer.
-        self.pool
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(store_error)
+        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)
     }
 
     async fn commit(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
@@ -59,8 +56,6 @@ impl EventSource for SqliteSource {
     }
 
     fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
-        es::is_retryable(error, |cause| {
-            cause.downcast_ref().is_some_and(is_retryable)
-        })
+        es::is_retryable(error, |cause| cause.downcast_ref().is_some_and(is_retryable))
     }
 }

@@ -38,11 +38,8 @@ impl Statements {
         let projections = quoted(tables.projections());
         let checkpoints = quoted(tables.checkpoints());
         let schema_versions = quoted(&tables.schema_versions());
-        let append_template = format!(
-            include_str!("../sql/append.sql"),
-            events = events,
-            rows = ROWS
-        );
+        let append_template =
+            format!(include_str!("../sql/append.sql"), events = events, rows = ROWS);
         let append = (1..=PREPARED_EVENTS_MAX)
             .map(|count| trusted(render_append(&append_template, count)))
             .collect();
@@ -58,14 +55,8 @@ impl Statements {
                 include_str!("../sql/stream_version.sql"),
                 events = events
             )),
-            read_stream: trusted(format!(
-                include_str!("../sql/read_stream.sql"),
-                events = events
-            )),
-            read_window: trusted(format!(
-                include_str!("../sql/read_window.sql"),
-                events = events
-            )),
+            read_stream: trusted(format!(include_str!("../sql/read_stream.sql"), events = events)),
+            read_window: trusted(format!(include_str!("../sql/read_window.sql"), events = events)),
             horizon: SqlStr::from_static(include_str!("../sql/horizon.sql")),
             schema_version: trusted(format!(
                 include_str!("../sql/schema_version.sql"),

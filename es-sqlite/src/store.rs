@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use es::{
-    AppendError, AppendResult, CheckpointError, CheckpointStore, Database, Event, EventFilter,
-    EventStore, ExistingEvent, ExpectedVersion, Horizon, Partition, PartitionCheckpoint,
-    PersistedEvent, Position, ProjectionName, ReadWindow, RejectedAppend, StoreError, Stream,
-    StreamId, TableNames, Version, VersionRange, check_schema_version, validate_append,
+    AppendError, AppendResult, AppendStatements, CheckpointError, CheckpointStore, Database, Event,
+    EventFilter, EventStore, ExistingEvent, ExpectedVersion, Horizon, InsertedEvents, Partition,
+    PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream,
+    StreamId, TableNames, Version, VersionRange, append_guarded, check_schema_version,
 };
-use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection};
 
 use crate::error::{is_unique_violation, store_error};
@@ -24,77 +23,7 @@ pub struct SqliteEventStore {
 impl SqliteEventStore {
     /// A store whose tables have these names. A schema name is not used: SQLite has none.
     pub fn new(tables: &TableNames) -> Self {
-        SqliteEventStore {
-            statements: Arc::new(Statements::new(tables)),
-        }
-    }
-
-    /// The guarded insert: the versions and positions written, none if the guard said no.
-    async fn insert(
-        &self,
-        conn: &mut SqliteConnection,
-        stream: &StreamId,
-        expected: ExpectedVersion,
-        events: &[Event],
-    ) -> Result<Vec<SqliteRow>, sqlx::Error> {
-        let (sql, keep_prepared) = self.statements.append(events.len());
-        let mut insert = sqlx::query(sql)
-            .persistent(keep_prepared)
-            .bind(stream.bounded_context().to_owned())
-            .bind(stream.aggregate_type().to_owned())
-            .bind(stream.aggregate_id().to_owned())
-            .bind(stream.slot().get())
-            .bind(expected.required().map(Version::get));
-        for event in events {
-            insert = insert
-                .bind(event.id())
-                .bind(event.event_type().to_owned())
-                .bind(event.event_version())
-                .bind(event.payload().to_vec())
-                .bind(
-                    event
-                        .metadata()
-                        .map(|json| String::from_utf8_lossy(json).into_owned()),
-                )
-                .bind(event.correlation_id())
-                .bind(event.causation_id())
-                .bind(event.trace_id())
-                .bind(event.created_at().timestamp_micros());
-        }
-        insert.fetch_all(conn).await
-    }
-
-    /// Finds out why nothing was written.
-    async fn rejected(
-        &self,
-        conn: &mut SqliteConnection,
-        stream: &StreamId,
-        expected: ExpectedVersion,
-        events: &[Event],
-    ) -> Result<AppendResult, AppendError> {
-        let existing = self.existing_events(conn, events).await?;
-        let actual = self.stream_version(conn, stream).await?;
-        RejectedAppend {
-            stream,
-            expected,
-            events,
-            actual,
-        }
-        .resolve(&existing)
-    }
-
-    async fn existing_events(
-        &self,
-        conn: &mut SqliteConnection,
-        events: &[Event],
-    ) -> Result<Vec<ExistingEvent>, StoreError> {
-        let ids = events.iter().map(|event| event.id().simple().to_string());
-        let rows = sqlx::query(self.statements.existing_events.clone())
-            .bind(json_array(ids))
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
-        rows.iter().map(record::existing_event).collect()
+        SqliteEventStore { statements: Arc::new(Statements::new(tables)) }
     }
 }
 
@@ -115,25 +44,7 @@ impl EventStore for SqliteEventStore {
         expected: ExpectedVersion,
         events: &[Event],
     ) -> Result<AppendResult, AppendError> {
-        validate_append(events)?;
-        let written = match self.insert(conn, stream, expected, events).await {
-            Ok(rows) => record::appended(&rows)?,
-            // SQLite undoes the statement, not the transaction.
-            Err(error) if is_unique_violation(&error) => Vec::new(),
-            Err(error) => return Err(store_error(error).into()),
-        };
-        match written.first() {
-            None => self.rejected(conn, stream, expected, events).await,
-            Some((first_version, _)) => {
-                let positions = written.iter().map(|(_, position)| *position);
-                Ok(AppendResult::written(
-                    stream,
-                    events,
-                    *first_version,
-                    positions,
-                ))
-            }
-        }
+        append_guarded(self, conn, stream, expected, events).await
     }
 
     async fn stream_version(
@@ -181,11 +92,7 @@ impl EventStore for SqliteEventStore {
             .await
             .map_err(store_error)?;
         let position = record::number(&row, 0)?;
-        Ok(Horizon {
-            position,
-            end: position,
-            held_by: Vec::new(),
-        })
+        Ok(Horizon { position, end: position, held_by: Vec::new() })
     }
 
     async fn read_window(
@@ -216,6 +123,57 @@ impl EventStore for SqliteEventStore {
             .map_err(store_error)?;
         let found: Option<i64> = row.try_get(0).map_err(store_error)?;
         check_schema_version(Database::Sqlite, found.unwrap_or(0))
+    }
+}
+
+impl AppendStatements for SqliteEventStore {
+    async fn insert_events(
+        &self,
+        conn: &mut SqliteConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> Result<Option<InsertedEvents>, StoreError> {
+        let (sql, keep_prepared) = self.statements.append(events.len());
+        let mut insert = sqlx::query(sql)
+            .persistent(keep_prepared)
+            .bind(stream.bounded_context().to_owned())
+            .bind(stream.aggregate_type().to_owned())
+            .bind(stream.aggregate_id().to_owned())
+            .bind(stream.slot().get())
+            .bind(expected.required().map(Version::get));
+        for event in events {
+            insert = insert
+                .bind(event.id())
+                .bind(event.event_type().to_owned())
+                .bind(event.event_version())
+                .bind(event.payload().to_vec())
+                .bind(event.metadata().map(str::to_owned))
+                .bind(event.correlation_id())
+                .bind(event.causation_id())
+                .bind(event.trace_id())
+                .bind(event.created_at().timestamp_micros());
+        }
+        match insert.fetch_all(conn).await {
+            Ok(rows) => record::inserted(&rows),
+            // An event id is taken. SQLite undoes the statement, not the transaction.
+            Err(error) if is_unique_violation(&error) => Ok(None),
+            Err(error) => Err(store_error(error)),
+        }
+    }
+
+    async fn existing_events(
+        &self,
+        conn: &mut SqliteConnection,
+        events: &[Event],
+    ) -> Result<Vec<ExistingEvent>, StoreError> {
+        let ids = events.iter().map(|event| event.id().simple().to_string());
+        let rows = sqlx::query(self.statements.existing_events.clone())
+            .bind(json_array(ids))
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        rows.iter().map(record::existing_event).collect()
     }
 }
 
@@ -261,10 +219,7 @@ impl CheckpointStore for SqliteEventStore {
             .await
             .map_err(store_error)?;
         match row {
-            None => Err(CheckpointError::Missing {
-                projection: projection.clone(),
-                partition,
-            }),
+            None => Err(CheckpointError::Missing { projection: projection.clone(), partition }),
             Some(row) => Ok(record::number(&row, 0)?),
         }
     }
@@ -304,8 +259,6 @@ impl CheckpointStore for SqliteEventStore {
 
 /// SQLite has no arrays to bind; it reads JSON ones instead.
 fn json_array(values: impl IntoIterator<Item = impl Into<String>>) -> String {
-    let values = values
-        .into_iter()
-        .map(|value| serde_json::Value::String(value.into()));
+    let values = values.into_iter().map(|value| serde_json::Value::String(value.into()));
     serde_json::Value::Array(values.collect()).to_string()
 }

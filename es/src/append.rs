@@ -1,12 +1,16 @@
 //! Appending: what may be asked, what comes back, and what a rejected append means.
 
 use std::collections::HashSet;
+use std::future::Future;
 
 use chrono::{DateTime, Datelike, Utc};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{AppendError, Event, ExpectedVersion, PersistedEvent, Position, StreamId, Version};
+use crate::{
+    AppendError, Event, EventStore, ExpectedVersion, PersistedEvent, Position, StoreError,
+    StreamId, Version,
+};
 
 /// The largest number of events one append takes.
 ///
@@ -82,18 +86,13 @@ pub fn validate_append(events: &[Event]) -> Result<(), InvalidAppend> {
         return Err(InvalidAppend::NoEvents);
     }
     if events.len() > APPEND_EVENTS_MAX {
-        return Err(InvalidAppend::TooManyEvents {
-            count: events.len(),
-        });
+        return Err(InvalidAppend::TooManyEvents { count: events.len() });
     }
     let mut ids = HashSet::with_capacity(if events.len() > 1 { events.len() } else { 0 });
     for (index, event) in events.iter().enumerate() {
         validate_event(index, event)?;
         if events.len() > 1 && !ids.insert(event.id) {
-            return Err(InvalidAppend::RepeatedEventId {
-                index,
-                event_id: event.id,
-            });
+            return Err(InvalidAppend::RepeatedEventId { index, event_id: event.id });
         }
     }
     Ok(())
@@ -101,25 +100,16 @@ pub fn validate_append(events: &[Event]) -> Result<(), InvalidAppend> {
 
 fn validate_event(index: usize, event: &Event) -> Result<(), InvalidAppend> {
     if event.payload.len() > PAYLOAD_BYTES_MAX {
-        return Err(InvalidAppend::PayloadTooLarge {
-            index,
-            bytes: event.payload.len(),
-        });
+        return Err(InvalidAppend::PayloadTooLarge { index, bytes: event.payload.len() });
     }
     match &event.metadata {
         Some(metadata) if metadata.len() > METADATA_BYTES_MAX => {
-            return Err(InvalidAppend::MetadataTooLarge {
-                index,
-                bytes: metadata.len(),
-            });
+            return Err(InvalidAppend::MetadataTooLarge { index, bytes: metadata.len() });
         }
         _ => {}
     }
     if !(1000..=9999).contains(&event.created_at.year()) {
-        return Err(InvalidAppend::CreatedAtOutOfRange {
-            index,
-            created_at: event.created_at,
-        });
+        return Err(InvalidAppend::CreatedAtOutOfRange { index, created_at: event.created_at });
     }
     Ok(())
 }
@@ -163,23 +153,17 @@ impl AppendResult {
 
     /// The position of the last event: what a reader waits for to see its own write.
     pub fn last_position(&self) -> Position {
-        self.events
-            .last()
-            .map_or(Position::START, PersistedEvent::position)
+        self.events.last().map_or(Position::START, PersistedEvent::position)
     }
 
     /// The version of the stream before the append.
     pub fn from_version(&self) -> Version {
-        self.events
-            .first()
-            .map_or(Version::NONE, |event| event.version().previous())
+        self.events.first().map_or(Version::NONE, |event| event.version().previous())
     }
 
     /// The version of the stream after the append.
     pub fn to_version(&self) -> Version {
-        self.events
-            .last()
-            .map_or(Version::NONE, PersistedEvent::version)
+        self.events.last().map_or(Version::NONE, PersistedEvent::version)
     }
 
     /// Whether the store already held exactly these events, by id, and wrote nothing now.
@@ -203,6 +187,99 @@ fn persisted(
         .collect()
 }
 
+/// How often an append that expects [`ExpectedVersion::Any`] is tried when other writers come
+/// first each time.
+pub const ANY_ATTEMPTS_MAX: usize = 10;
+
+/// What an adapter adds to [`append_guarded`]: the SQL.
+pub trait AppendStatements: EventStore {
+    /// Inserts the events at the versions after the stream's current one, all or none.
+    ///
+    /// Nothing is written, and the answer is `None`, if the stream is not at the expected
+    /// version, if another writer comes first, or if an event id is taken. The caller's
+    /// transaction is usable after that.
+    ///
+    /// # Errors
+    ///
+    /// The database did not do what it was asked.
+    fn insert_events(
+        &self,
+        conn: &mut Self::Connection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> impl Future<Output = Result<Option<InsertedEvents>, StoreError>> + Send;
+
+    /// What the store holds under the ids of these events, in any order.
+    ///
+    /// # Errors
+    ///
+    /// The database did not do what it was asked.
+    fn existing_events(
+        &self,
+        conn: &mut Self::Connection,
+        events: &[Event],
+    ) -> impl Future<Output = Result<Vec<ExistingEvent>, StoreError>> + Send;
+}
+
+/// What the database gave the events of one append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InsertedEvents {
+    /// The version of the first; the others follow.
+    pub first_version: Version,
+    /// The position of each, in the order of the events.
+    pub positions: Vec<Position>,
+}
+
+impl InsertedEvents {
+    /// Sorts what a database returned into the order of the versions; `None` if it is nothing.
+    pub fn from_rows(mut rows: Vec<(Version, Position)>) -> Option<Self> {
+        // No database promises an order for the rows of `returning`.
+        rows.sort_unstable();
+        let (first_version, _) = *rows.first()?;
+        let positions = rows.into_iter().map(|(_, position)| position).collect();
+        Some(InsertedEvents { first_version, positions })
+    }
+}
+
+/// [`EventStore::append`], given an adapter's statements: checks the events, inserts them, and
+/// finds out what it means if nothing was written.
+///
+/// # Errors
+///
+/// As [`EventStore::append`].
+///
+/// # Cancel safety
+///
+/// As [`EventStore`].
+pub async fn append_guarded<S: AppendStatements>(
+    store: &S,
+    conn: &mut S::Connection,
+    stream: &StreamId,
+    expected: ExpectedVersion,
+    events: &[Event],
+) -> Result<AppendResult, AppendError> {
+    validate_append(events)?;
+    let mut attempts = 1;
+    loop {
+        let inserted = store.insert_events(conn, stream, expected, events).await?;
+        if let Some(InsertedEvents { first_version, positions }) = inserted {
+            return Ok(AppendResult::written(stream, events, first_version, positions));
+        }
+        let existing = store.existing_events(conn, events).await?;
+        let actual = store.stream_version(conn, stream).await?;
+        let rejected = RejectedAppend { stream, expected, events, actual };
+        match rejected.resolve(&existing) {
+            Err(AppendError::Conflict { .. })
+                if expected.is_any() && attempts < ANY_ATTEMPTS_MAX =>
+            {
+                attempts += 1;
+            }
+            result => return result,
+        }
+    }
+}
+
 /// What the store holds under an event id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ExistingEvent {
@@ -218,9 +295,9 @@ pub struct ExistingEvent {
 
 /// An append that wrote nothing, before it is known why.
 ///
-/// The guarded insert of an adapter either writes all events or none. When it wrote none, the
-/// adapter looks up the stream's version and the event ids, and [`RejectedAppend::resolve`]
-/// says what it means, the same on every database.
+/// The guarded insert of an adapter either writes all events or none. When it wrote none,
+/// [`append_guarded`] looks up the stream's version and the event ids, and
+/// [`RejectedAppend::resolve`] says what it means, the same on every database.
 #[derive(Debug)]
 pub struct RejectedAppend<'a> {
     /// The stream appended to.
@@ -264,15 +341,11 @@ impl RejectedAppend<'_> {
         existing.sort_by_key(|found| found.version);
         let first_version = existing.first()?.version;
         let same = existing.len() == self.events.len()
-            && existing
-                .iter()
-                .zip(self.events)
-                .enumerate()
-                .all(|(index, (found, event))| {
-                    found.stream == *self.stream
-                        && found.event_id == event.id
-                        && found.version == first_version.saturating_add(index)
-                });
+            && existing.iter().zip(self.events).enumerate().all(|(index, (found, event))| {
+                found.stream == *self.stream
+                    && found.event_id == event.id
+                    && found.version == first_version.saturating_add(index)
+            });
         same.then(|| AppendResult {
             events: persisted(
                 self.stream,

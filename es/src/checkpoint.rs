@@ -50,10 +50,7 @@ impl PartitionCheckpoint {
             _ => None,
         };
         match (partition, Position::try_from(position)) {
-            (Some(partition), Ok(position)) => Ok(PartitionCheckpoint {
-                partition,
-                position,
-            }),
+            (Some(partition), Ok(position)) => Ok(PartitionCheckpoint { partition, position }),
             _ => Err(StoreError::corrupt(format!(
                 "checkpoint {position} of partition {index} of {total}"
             ))),
@@ -123,11 +120,7 @@ impl CheckpointError {
             return Ok(());
         }
         let (projection, asked) = (projection.clone(), partition.total());
-        Err(CheckpointError::PartitionCount {
-            projection,
-            stored,
-            asked,
-        })
+        Err(CheckpointError::PartitionCount { projection, stored, asked })
     }
 
     /// What the number of rows means that the conditional update of a checkpoint changed.
@@ -140,11 +133,7 @@ impl CheckpointError {
         if rows == 1 {
             return Ok(());
         }
-        Err(CheckpointError::Stale {
-            projection: projection.clone(),
-            partition,
-            expected,
-        })
+        Err(CheckpointError::Stale { projection: projection.clone(), partition, expected })
     }
 
     /// Whether the same work may succeed in a new transaction.

@@ -163,17 +163,12 @@ impl StoreError {
 
     /// [`StoreError::Database`] around what the driver said.
     pub fn database(source: impl Into<BoxError>) -> Self {
-        StoreError::Database {
-            source: source.into(),
-        }
+        StoreError::Database { source: source.into() }
     }
 
     /// Whether the same work may succeed in a new transaction, on a new connection if need be.
     pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
-            StoreError::Retryable { .. } | StoreError::ConnectionLost { .. }
-        )
+        matches!(self, StoreError::Retryable { .. } | StoreError::ConnectionLost { .. })
     }
 
     /// What has become of the caller's transaction, where the error says so.
@@ -196,9 +191,7 @@ pub fn is_retryable(
         is_retryable_driver_error(cause)
             || cause.downcast_ref().is_some_and(StoreError::is_retryable)
             || cause.downcast_ref().is_some_and(AppendError::is_retryable)
-            || cause
-                .downcast_ref()
-                .is_some_and(CheckpointError::is_retryable)
+            || cause.downcast_ref().is_some_and(CheckpointError::is_retryable)
     })
 }
 

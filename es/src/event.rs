@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde::Serialize;
+use serde::de::{Error as _, IgnoredAny};
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -81,66 +82,46 @@ impl Event {
     /// Sets the version of the event type's own schema; 1 unless set.
     #[must_use]
     pub fn with_event_version(self, event_version: u16) -> Self {
-        Event {
-            event_version,
-            ..self
-        }
+        Event { event_version, ..self }
     }
 
     /// Sets the metadata to `value` as JSON.
     pub fn with_metadata(self, value: &impl Serialize) -> Result<Self, InvalidEvent> {
         let metadata = serde_json::to_vec(value).map_err(InvalidEvent::Metadata)?;
-        Ok(Event {
-            metadata: Some(metadata.into()),
-            ..self
-        })
+        Ok(Event { metadata: Some(metadata.into()), ..self })
     }
 
     /// Sets the metadata to a text that already is JSON.
     pub fn with_metadata_json(self, json: impl Into<Bytes>) -> Result<Self, InvalidEvent> {
         let metadata = json.into();
-        serde_json::from_slice::<serde::de::IgnoredAny>(&metadata)
-            .map_err(InvalidEvent::Metadata)?;
-        Ok(Event {
-            metadata: Some(metadata),
-            ..self
-        })
+        // Skipping over a value does not look at the bytes inside its strings.
+        let text = std::str::from_utf8(&metadata).map_err(serde_json::Error::custom);
+        text.and_then(serde_json::from_str::<IgnoredAny>).map_err(InvalidEvent::Metadata)?;
+        Ok(Event { metadata: Some(metadata), ..self })
     }
 
     /// Sets the id that all events of one conversation share.
     #[must_use]
     pub fn with_correlation_id(self, correlation_id: Uuid) -> Self {
-        Event {
-            correlation_id: Some(correlation_id),
-            ..self
-        }
+        Event { correlation_id: Some(correlation_id), ..self }
     }
 
     /// Sets the id of the event or command that caused this event.
     #[must_use]
     pub fn with_causation_id(self, causation_id: Uuid) -> Self {
-        Event {
-            causation_id: Some(causation_id),
-            ..self
-        }
+        Event { causation_id: Some(causation_id), ..self }
     }
 
     /// Sets the id of the distributed trace; a W3C trace id is 128 bits, as a UUID is.
     #[must_use]
     pub fn with_trace_id(self, trace_id: Uuid) -> Self {
-        Event {
-            trace_id: Some(trace_id),
-            ..self
-        }
+        Event { trace_id: Some(trace_id), ..self }
     }
 
     /// Sets when the event happened; the part below a microsecond is cut off.
     #[must_use]
     pub fn with_created_at(self, created_at: DateTime<Utc>) -> Self {
-        Event {
-            created_at: created_at.trunc_subsecs(6),
-            ..self
-        }
+        Event { created_at: created_at.trunc_subsecs(6), ..self }
     }
 
     /// The event id, unique in the store.
@@ -164,8 +145,9 @@ impl Event {
     }
 
     /// The metadata, a JSON text.
-    pub fn metadata(&self) -> Option<&[u8]> {
-        self.metadata.as_deref()
+    pub fn metadata(&self) -> Option<&str> {
+        let text = |json| std::str::from_utf8(json).expect("it was checked when it was set");
+        self.metadata.as_deref().map(text)
     }
 
     /// The id that all events of one conversation share.

@@ -34,28 +34,19 @@ impl EventFilter {
         self,
         names: impl IntoIterator<Item = S>,
     ) -> Self {
-        EventFilter {
-            bounded_contexts: names.into_iter().map(S::into).collect(),
-            ..self
-        }
+        EventFilter { bounded_contexts: names.into_iter().map(S::into).collect(), ..self }
     }
 
     /// Wants only events of these aggregate types; none given means all.
     #[must_use]
     pub fn with_aggregate_types<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
-        EventFilter {
-            aggregate_types: names.into_iter().map(S::into).collect(),
-            ..self
-        }
+        EventFilter { aggregate_types: names.into_iter().map(S::into).collect(), ..self }
     }
 
     /// Wants only events of these types; none given means all.
     #[must_use]
     pub fn with_event_types<S: Into<String>>(self, names: impl IntoIterator<Item = S>) -> Self {
-        EventFilter {
-            event_types: names.into_iter().map(S::into).collect(),
-            ..self
-        }
+        EventFilter { event_types: names.into_iter().map(S::into).collect(), ..self }
     }
 
     /// Wants only events of the streams in this partition.

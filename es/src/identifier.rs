@@ -49,22 +49,13 @@ pub(crate) fn identifier(field: &'static str, value: &str) -> Result<Arc<str>, I
         return Err(InvalidIdentifier::Empty { field });
     }
     if value.len() > IDENTIFIER_BYTES_MAX {
-        return Err(InvalidIdentifier::TooLong {
-            field,
-            bytes: value.len(),
-        });
+        return Err(InvalidIdentifier::TooLong { field, bytes: value.len() });
     }
     if value.chars().any(char::is_control) {
-        return Err(InvalidIdentifier::ControlCharacter {
-            field,
-            value: value.into(),
-        });
+        return Err(InvalidIdentifier::ControlCharacter { field, value: value.into() });
     }
     if value.trim() != value {
-        return Err(InvalidIdentifier::OuterWhiteSpace {
-            field,
-            value: value.into(),
-        });
+        return Err(InvalidIdentifier::OuterWhiteSpace { field, value: value.into() });
     }
     Ok(value.into())
 }

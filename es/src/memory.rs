@@ -78,13 +78,7 @@ impl EventStore for MemoryStore {
             let actual = state.stream_version(transaction, stream);
             let existing = state.existing_events(transaction, events);
             if !expected.accepts(actual) || !existing.is_empty() {
-                return RejectedAppend {
-                    stream,
-                    expected,
-                    events,
-                    actual,
-                }
-                .resolve(&existing);
+                return RejectedAppend { stream, expected, events, actual }.resolve(&existing);
             }
             let positions = state.draw_positions(transaction, events.len());
             let written = AppendResult::written(stream, events, actual.next(), positions);
@@ -151,17 +145,12 @@ impl CheckpointStore for MemoryStore {
     ) -> Result<Position, CheckpointError> {
         conn.in_transaction(|state, transaction| {
             let key = CheckpointKey::new(projection, partition);
-            let locks = [
-                Lock::Projection(projection.clone()),
-                Lock::Checkpoint(key.clone()),
-            ];
+            let locks = [Lock::Projection(projection.clone()), Lock::Checkpoint(key.clone())];
             state.acquire(transaction, locks)?;
             if let Some(stored) = state.partition_total(transaction, projection) {
                 CheckpointError::check_partition_total(projection, stored.into(), partition)?;
             }
-            transaction
-                .projections
-                .insert(projection.clone(), partition.total());
+            transaction.projections.insert(projection.clone(), partition.total());
             let position = state.checkpoint(transaction, &key).unwrap_or_default();
             transaction.checkpoints.insert(key, position);
             Ok(position)
@@ -177,12 +166,10 @@ impl CheckpointStore for MemoryStore {
         conn.in_transaction(|state, transaction| {
             let key = CheckpointKey::new(projection, partition);
             state.acquire(transaction, [Lock::Checkpoint(key.clone())])?;
-            state
-                .checkpoint(transaction, &key)
-                .ok_or_else(|| CheckpointError::Missing {
-                    projection: projection.clone(),
-                    partition,
-                })
+            state.checkpoint(transaction, &key).ok_or_else(|| CheckpointError::Missing {
+                projection: projection.clone(),
+                partition,
+            })
         })
     }
 

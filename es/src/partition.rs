@@ -77,10 +77,7 @@ pub struct Partition {
 
 impl Partition {
     /// All streams: partition 0 of 1.
-    pub const ALL: Partition = Partition {
-        index: 0,
-        total: NonZeroU16::MIN,
-    };
+    pub const ALL: Partition = Partition { index: 0, total: NonZeroU16::MIN };
 
     /// Partition `index` (from 0) of `total` (1 to [`SLOT_COUNT`]).
     pub fn new(index: u16, total: u16) -> Result<Partition, InvalidPartition> {

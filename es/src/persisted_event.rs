@@ -26,12 +26,7 @@ pub struct PersistedEvent {
 impl PersistedEvent {
     /// The event `event` of `stream` with what the store gave it.
     pub fn new(position: Position, version: Version, stream: StreamId, event: Event) -> Self {
-        PersistedEvent {
-            position,
-            version,
-            stream,
-            event,
-        }
+        PersistedEvent { position, version, stream, event }
     }
 
     /// Decodes a row; fails with [`StoreError::Corrupt`] if it holds what no append wrote.
@@ -41,9 +36,7 @@ impl PersistedEvent {
     ) -> Result<Self, StoreError> {
         let row = record.global_position;
         let corrupt = |what: &str| StoreError::corrupt(format!("event {row} has {what}"));
-        let position = Position::try_from(row)
-            .ok()
-            .filter(|at| *at > Position::START);
+        let position = Position::try_from(row).ok().filter(|at| *at > Position::START);
         let version = Version::try_from(record.aggregate_version).ok();
         Ok(PersistedEvent {
             position: position.ok_or_else(|| corrupt("a position below 1"))?,
@@ -137,9 +130,7 @@ impl PersistedEvent {
 
     /// The metadata, decoded from JSON; `None` if there is none.
     pub fn metadata_json<T: DeserializeOwned>(&self) -> Result<Option<T>, DecodeError> {
-        self.metadata()
-            .map(|json| self.decode("metadata", json))
-            .transpose()
+        self.metadata().map(|json| self.decode("metadata", json)).transpose()
     }
 
     /// The id that all events of one conversation share.

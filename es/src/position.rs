@@ -50,11 +50,7 @@ impl TryFrom<i64> for Position {
     type Error = i64;
 
     fn try_from(position: i64) -> Result<Self, i64> {
-        if position < 0 {
-            Err(position)
-        } else {
-            Ok(Position(position))
-        }
+        if position < 0 { Err(position) } else { Ok(Position(position)) }
     }
 }
 

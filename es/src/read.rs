@@ -16,20 +16,14 @@ impl ReadLimit {
     /// At most `events_max` events, from at most 100,000 positions or `events_max` if that is more.
     pub fn new(events_max: NonZeroU32) -> Self {
         let positions_max = NonZeroU32::new(100_000).expect("it is not zero");
-        ReadLimit {
-            events_max,
-            positions_max: positions_max.max(events_max),
-        }
+        ReadLimit { events_max, positions_max: positions_max.max(events_max) }
     }
 
     /// Looks at no more than `positions_max` positions, so that a filter which wants next to
     /// nothing does not turn into one scan of the whole log.
     #[must_use]
     pub fn with_positions_max(self, positions_max: NonZeroU32) -> Self {
-        ReadLimit {
-            positions_max,
-            ..self
-        }
+        ReadLimit { positions_max, ..self }
     }
 
     /// The largest number of events returned.
@@ -87,10 +81,7 @@ pub struct EventBatch {
 impl EventBatch {
     /// A read that found nothing and got no further than `after`.
     pub fn nothing(after: Position) -> Self {
-        EventBatch {
-            events: Vec::new(),
-            complete_through: after,
-        }
+        EventBatch { events: Vec::new(), complete_through: after }
     }
 
     /// Whether the read got no further than `after`.
@@ -115,21 +106,13 @@ impl ReadWindow {
     pub fn below_horizon(after: Position, horizon: Position, limit: ReadLimit) -> Option<Self> {
         let through = horizon.min(after.saturating_add(limit.positions_max().into()));
         let events_max = limit.events_max();
-        (through > after).then_some(ReadWindow {
-            after,
-            through,
-            events_max,
-        })
+        (through > after).then_some(ReadWindow { after, through, events_max })
     }
 
     /// The window of an unfiltered read that hopes to find no hole and so needs no horizon.
     pub fn dense(after: Position, limit: ReadLimit) -> Self {
         let events_max = limit.events_max();
-        ReadWindow {
-            after,
-            through: after.saturating_add(events_max.into()),
-            events_max,
-        }
+        ReadWindow { after, through: after.saturating_add(events_max.into()), events_max }
     }
 
     /// The position after which the read begins.
@@ -155,10 +138,7 @@ impl ReadWindow {
             Some(last) if cut_short => last.position(),
             _ => self.through,
         };
-        EventBatch {
-            events,
-            complete_through,
-        }
+        EventBatch { events, complete_through }
     }
 
     /// What `events`, read without a filter and without asking for the horizon, prove: the run
@@ -167,10 +147,7 @@ impl ReadWindow {
         let positions = events.iter().map(PersistedEvent::position);
         events.truncate(dense_prefix_length(self.after, positions));
         let complete_through = events.last().map_or(self.after, PersistedEvent::position);
-        EventBatch {
-            events,
-            complete_through,
-        }
+        EventBatch { events, complete_through }
     }
 }
 

@@ -18,11 +18,7 @@ pub fn check_schema_version(database: Database, found: i64) -> Result<(), StoreE
     if found == SCHEMA_VERSION {
         return Ok(());
     }
-    Err(StoreError::SchemaVersion {
-        database,
-        found,
-        needed: SCHEMA_VERSION,
-    })
+    Err(StoreError::SchemaVersion { database, found, needed: SCHEMA_VERSION })
 }
 
 /// The kinds of database there is a schema for.
@@ -62,9 +58,7 @@ impl FromStr for SqlName {
         if starts_well && goes_on_well && name.len() <= SQL_NAME_BYTES_MAX {
             return Ok(SqlName(name.to_owned()));
         }
-        Err(InvalidTableName {
-            name: name.to_owned(),
-        })
+        Err(InvalidTableName { name: name.to_owned() })
     }
 }
 
@@ -117,10 +111,7 @@ impl TableNames {
     /// Puts the tables into a schema of the database instead of the connection's default.
     #[must_use]
     pub fn with_schema(self, schema: SqlName) -> Self {
-        TableNames {
-            schema: Some(schema),
-            ..self
-        }
+        TableNames { schema: Some(schema), ..self }
     }
 
     /// Renames the table of the events; the default is `events`.
@@ -132,19 +123,13 @@ impl TableNames {
     /// Renames the table of the projections; the default is `projections`.
     #[must_use]
     pub fn with_projections(self, projections: SqlName) -> Self {
-        TableNames {
-            projections,
-            ..self
-        }
+        TableNames { projections, ..self }
     }
 
     /// Renames the table of the checkpoints; the default is `projection_checkpoints`.
     #[must_use]
     pub fn with_checkpoints(self, checkpoints: SqlName) -> Self {
-        TableNames {
-            checkpoints,
-            ..self
-        }
+        TableNames { checkpoints, ..self }
     }
 
     /// The schema the tables are in; `None` for the connection's default.

@@ -125,8 +125,7 @@ pub trait EventStore: Send + Sync {
                 }
             }
             let horizon = self.horizon(conn, after).await?;
-            self.read_below(conn, after, horizon.position, filter, limit)
-                .await
+            self.read_below(conn, after, horizon.position, filter, limit).await
         }
     }
 
@@ -143,9 +142,7 @@ pub trait EventStore: Send + Sync {
     ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send {
         async move {
             let window = ReadWindow::dense(after, limit);
-            let events = self
-                .read_window(conn, window, &EventFilter::default())
-                .await?;
+            let events = self.read_window(conn, window, &EventFilter::default()).await?;
             Ok(window.complete_dense(events))
         }
     }

@@ -45,11 +45,7 @@ impl StreamId {
         aggregate_type: Arc<str>,
         aggregate_id: Arc<str>,
     ) -> Self {
-        StreamId {
-            bounded_context,
-            aggregate_type,
-            aggregate_id,
-        }
+        StreamId { bounded_context, aggregate_type, aggregate_id }
     }
 
     /// The part of the domain the aggregate belongs to, such as `Sales`.
@@ -75,11 +71,7 @@ impl StreamId {
 
 impl fmt::Display for StreamId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}/{}/{}",
-            self.bounded_context, self.aggregate_type, self.aggregate_id
-        )
+        write!(f, "{}/{}/{}", self.bounded_context, self.aggregate_type, self.aggregate_id)
     }
 }
 
@@ -116,9 +108,7 @@ impl Stream {
     /// After a full read this is what the next append expects:
     /// [`ExpectedVersion::Exact`](crate::ExpectedVersion::Exact)`(stream.version())`.
     pub fn version(&self) -> Version {
-        self.events
-            .last()
-            .map_or(Version::NONE, PersistedEvent::version)
+        self.events.last().map_or(Version::NONE, PersistedEvent::version)
     }
 
     /// Whether there are no events here.

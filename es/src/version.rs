@@ -28,10 +28,7 @@ impl Version {
     /// The version `count` events later, [`Version::MAX`] at most.
     #[must_use]
     pub fn saturating_add(self, count: usize) -> Version {
-        Version(
-            self.0
-                .saturating_add_unsigned(u64::try_from(count).unwrap_or(u64::MAX)),
-        )
+        Version(self.0.saturating_add_unsigned(u64::try_from(count).unwrap_or(u64::MAX)))
     }
 
     /// The version one event later.
@@ -58,11 +55,7 @@ impl TryFrom<i64> for Version {
     type Error = i64;
 
     fn try_from(version: i64) -> Result<Self, i64> {
-        if version < 0 {
-            Err(version)
-        } else {
-            Ok(Version(version))
-        }
+        if version < 0 { Err(version) } else { Ok(Version(version)) }
     }
 }
 
@@ -125,8 +118,7 @@ impl ExpectedVersion {
 
     /// Whether one version above [`Version::NONE`] is admitted.
     pub fn is_exact(self) -> bool {
-        self.required()
-            .is_some_and(|required| required > Version::NONE)
+        self.required().is_some_and(|required| required > Version::NONE)
     }
 }
 
@@ -171,10 +163,7 @@ pub struct VersionRange {
 
 impl VersionRange {
     /// Every version.
-    pub const ALL: VersionRange = VersionRange {
-        first: Version::FIRST,
-        last: Version::MAX,
-    };
+    pub const ALL: VersionRange = VersionRange { first: Version::FIRST, last: Version::MAX };
 
     /// The first version asked for.
     pub fn first(self) -> Version {
@@ -200,27 +189,18 @@ impl From<RangeFull> for VersionRange {
 
 impl From<RangeFrom<Version>> for VersionRange {
     fn from(range: RangeFrom<Version>) -> Self {
-        VersionRange {
-            first: range.start,
-            ..VersionRange::ALL
-        }
+        VersionRange { first: range.start, ..VersionRange::ALL }
     }
 }
 
 impl From<RangeToInclusive<Version>> for VersionRange {
     fn from(range: RangeToInclusive<Version>) -> Self {
-        VersionRange {
-            last: range.end,
-            ..VersionRange::ALL
-        }
+        VersionRange { last: range.end, ..VersionRange::ALL }
     }
 }
 
 impl From<RangeInclusive<Version>> for VersionRange {
     fn from(range: RangeInclusive<Version>) -> Self {
-        VersionRange {
-            first: *range.start(),
-            last: *range.end(),
-        }
+        VersionRange { first: *range.start(), last: *range.end() }
     }
 }

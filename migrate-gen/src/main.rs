@@ -90,16 +90,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let schema = arguments.schema();
     if arguments.stdout {
         let sql = schema.to_sql()?;
-        return io::stdout()
-            .write_all(sql.as_bytes())
-            .context("cannot print the SQL");
+        return io::stdout().write_all(sql.as_bytes()).context("cannot print the SQL");
     }
     let path = arguments.output.join(&arguments.filename);
-    let existing = if arguments.force {
-        ExistingFile::Replace
-    } else {
-        ExistingFile::Keep
-    };
+    let existing = if arguments.force { ExistingFile::Replace } else { ExistingFile::Keep };
     let verb = match schema.write_to(&path, existing)? {
         Written::Created => "wrote",
         Written::Replaced => "overwrote",
@@ -150,9 +144,7 @@ impl Arguments {
             None => tables,
         };
         let schema = Schema::new(self.database.into()).with_tables(tables);
-        self.index
-            .iter()
-            .fold(schema, |schema, index| schema.with_index((*index).into()))
+        self.index.iter().fold(schema, |schema, index| schema.with_index((*index).into()))
     }
 }
 

@@ -30,11 +30,7 @@ pub struct Schema {
 impl Schema {
     /// The tables with their default names and no optional index.
     pub fn new(database: Database) -> Self {
-        Schema {
-            database,
-            tables: TableNames::default(),
-            indexes: BTreeSet::new(),
-        }
+        Schema { database, tables: TableNames::default(), indexes: BTreeSet::new() }
     }
 
     /// Renames the tables.

@@ -14,12 +14,7 @@ pub(crate) fn render(
     indexes: &BTreeSet<OptionalIndex>,
 ) -> Result<String, SchemaError> {
     check_names(tables)?;
-    let mut parts = vec![
-        header(),
-        events(tables),
-        stream_key(tables),
-        event_id_key(tables),
-    ];
+    let mut parts = vec![header(), events(tables), stream_key(tables), event_id_key(tables)];
     parts.extend(indexes.iter().map(|index| optional_index(*index, tables)));
     parts.extend([
         projections(tables),
@@ -33,10 +28,7 @@ pub(crate) fn render(
 fn check_names(tables: &TableNames) -> Result<(), SchemaError> {
     if let Some(schema) = tables.schema() {
         let schema = schema.clone();
-        return Err(SchemaError::SchemasUnsupported {
-            database: Database::Sqlite,
-            schema,
-        });
+        return Err(SchemaError::SchemasUnsupported { database: Database::Sqlite, schema });
     }
     let names = [
         tables.events().clone(),
@@ -49,10 +41,7 @@ fn check_names(tables: &TableNames) -> Result<(), SchemaError> {
     for name in names {
         let folded = name.as_str().to_ascii_lowercase();
         if folded.starts_with(RESERVED_PREFIX) {
-            return Err(SchemaError::ReservedName {
-                database: Database::Sqlite,
-                name,
-            });
+            return Err(SchemaError::ReservedName { database: Database::Sqlite, name });
         }
         if !seen.insert(folded) {
             return Err(SchemaError::DuplicateName { name });
@@ -62,62 +51,38 @@ fn check_names(tables: &TableNames) -> Result<(), SchemaError> {
 }
 
 fn header() -> String {
-    format!(
-        include_str!("../sql/sqlite/header.sql"),
-        schema_version = SCHEMA_VERSION
-    )
+    format!(include_str!("../sql/sqlite/header.sql"), schema_version = SCHEMA_VERSION)
 }
 
 fn events(tables: &TableNames) -> String {
-    format!(
-        include_str!("../sql/sqlite/events.sql"),
-        events = tables.events()
-    )
+    format!(include_str!("../sql/sqlite/events.sql"), events = tables.events())
 }
 
 fn stream_key(tables: &TableNames) -> String {
-    format!(
-        include_str!("../sql/sqlite/events_stream_key.sql"),
-        events = tables.events()
-    )
+    format!(include_str!("../sql/sqlite/events_stream_key.sql"), events = tables.events())
 }
 
 fn event_id_key(tables: &TableNames) -> String {
-    format!(
-        include_str!("../sql/sqlite/events_event_id_key.sql"),
-        events = tables.events()
-    )
+    format!(include_str!("../sql/sqlite/events_event_id_key.sql"), events = tables.events())
 }
 
 fn optional_index(index: OptionalIndex, tables: &TableNames) -> String {
     let events: &SqlName = tables.events();
     match index {
         OptionalIndex::EventType => {
-            format!(
-                include_str!("../sql/sqlite/events_event_type_idx.sql"),
-                events = events
-            )
+            format!(include_str!("../sql/sqlite/events_event_type_idx.sql"), events = events)
         }
         OptionalIndex::CorrelationId => {
-            format!(
-                include_str!("../sql/sqlite/events_correlation_id_idx.sql"),
-                events = events
-            )
+            format!(include_str!("../sql/sqlite/events_correlation_id_idx.sql"), events = events)
         }
         OptionalIndex::CreatedAt => {
-            format!(
-                include_str!("../sql/sqlite/events_created_at_idx.sql"),
-                events = events
-            )
+            format!(include_str!("../sql/sqlite/events_created_at_idx.sql"), events = events)
         }
     }
 }
 
 fn projections(tables: &TableNames) -> String {
-    format!(
-        include_str!("../sql/sqlite/projections.sql"),
-        projections = tables.projections()
-    )
+    format!(include_str!("../sql/sqlite/projections.sql"), projections = tables.projections())
 }
 
 fn checkpoints(tables: &TableNames) -> String {

@@ -97,41 +97,29 @@ impl Schema {
             // A part of the path is a file; creating the directory says which.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => None,
             Err(source) => {
-                return Err(WriteError::Read {
-                    path: path.to_owned(),
-                    source,
-                });
+                return Err(WriteError::Read { path: path.to_owned(), source });
             }
         };
         match found {
             None => create(path, &sql).map(|()| Written::Created),
             Some(ExistingFile::Replace) => replace(path, &sql).map(|()| Written::Replaced),
-            Some(ExistingFile::Keep) => Err(WriteError::Exists {
-                path: path.to_owned(),
-            }),
+            Some(ExistingFile::Keep) => Err(WriteError::Exists { path: path.to_owned() }),
         }
     }
 }
 
 fn create(path: &Path, sql: &str) -> Result<(), WriteError> {
     let directory = directory_of(path);
-    fs::create_dir_all(directory).map_err(|source| WriteError::CreateDirectory {
-        path: directory.to_owned(),
-        source,
-    })?;
+    fs::create_dir_all(directory)
+        .map_err(|source| WriteError::CreateDirectory { path: directory.to_owned(), source })?;
     let file = temporary_file(path, sql)?;
     match file.persist_noclobber(path) {
         Ok(_) => Ok(()),
         // Somebody else wrote the file since it was looked for.
         Err(error) if error.error.kind() == io::ErrorKind::AlreadyExists => {
-            Err(WriteError::Exists {
-                path: path.to_owned(),
-            })
+            Err(WriteError::Exists { path: path.to_owned() })
         }
-        Err(error) => Err(WriteError::Write {
-            path: path.to_owned(),
-            source: error.error,
-        }),
+        Err(error) => Err(WriteError::Write { path: path.to_owned(), source: error.error }),
     }
 }
 
@@ -139,10 +127,7 @@ fn replace(path: &Path, sql: &str) -> Result<(), WriteError> {
     let file = temporary_file(path, sql)?;
     file.persist(path)
         .map(|_| ())
-        .map_err(|error| WriteError::Write {
-            path: path.to_owned(),
-            source: error.error,
-        })
+        .map_err(|error| WriteError::Write { path: path.to_owned(), source: error.error })
 }
 
 /// A file with the text, in the directory of `path`, for only there a rename cannot tear it.
@@ -153,10 +138,7 @@ fn temporary_file(path: &Path, sql: &str) -> Result<NamedTempFile, WriteError> {
         file.as_file().sync_all()?;
         Ok(file)
     };
-    filled().map_err(|source| WriteError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    filled().map_err(|source| WriteError::Write { path: path.to_owned(), source })
 }
 
 /// Temporary files are for their owner alone; a migration is for whomever the umask allows.

@@ -46,18 +46,12 @@ impl HorizonWatch {
         if let Some(answer) = last.as_ref().filter(good_enough) {
             return Ok(answer.position);
         }
-        let known = last
-            .as_ref()
-            .map_or(Position::START, |answer| answer.position);
+        let known = last.as_ref().map_or(Position::START, |answer| answer.position);
         let asked_at = Instant::now();
         let mut conn = source.acquire().await?;
         let horizon = source.store().horizon(&mut conn, known).await?;
         let held_since = held_since(last.as_ref(), &horizon, asked_at);
-        *last = Some(Answer {
-            position: horizon.position,
-            asked_at,
-            held_since,
-        });
+        *last = Some(Answer { position: horizon.position, asked_at, held_since });
         Ok(horizon.position)
     }
 }

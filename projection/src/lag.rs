@@ -42,15 +42,8 @@ pub async fn lag<S: EventSource>(
 ) -> Result<Vec<PartitionLag>, StoreError> {
     let mut conn = source.acquire().await?;
     let checkpoints = source.store().checkpoints(&mut conn, projection).await?;
-    let horizon = source
-        .store()
-        .horizon(&mut conn, Position::START)
-        .await?
-        .position;
-    let lag = |PartitionCheckpoint {
-                   partition,
-                   position,
-               }| PartitionLag {
+    let horizon = source.store().horizon(&mut conn, Position::START).await?.position;
+    let lag = |PartitionCheckpoint { partition, position }| PartitionLag {
         partition,
         checkpoint: position,
         horizon,

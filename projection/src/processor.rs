@@ -62,29 +62,20 @@ where
     /// How many events, at most, are handled in one transaction.
     #[must_use]
     pub fn with_batch_size_max(self, events: NonZeroU32) -> Self {
-        Processor {
-            limit: ReadLimit::new(events),
-            ..self
-        }
+        Processor { limit: ReadLimit::new(events), ..self }
     }
 
     /// How long, at most, the processor waits before it looks for new events again; 1 ms at least.
     #[must_use]
     pub fn with_poll_interval_max(self, interval: Duration) -> Self {
-        Processor {
-            poll_interval_max: interval.max(Duration::from_millis(1)),
-            ..self
-        }
+        Processor { poll_interval_max: interval.max(Duration::from_millis(1)), ..self }
     }
 
     /// How many times in a row the same work is tried when the database asks for it or cannot be
     /// reached; 20 unless set, which spans about half a minute of outage.
     #[must_use]
     pub fn with_attempts_max(self, attempts: NonZeroU32) -> Self {
-        Processor {
-            attempts_max: attempts,
-            ..self
-        }
+        Processor { attempts_max: attempts, ..self }
     }
 
     /// The projection's name.
@@ -133,10 +124,7 @@ where
         shutdown: CancellationToken,
     ) -> Result<(), ProcessorError> {
         let span = info_span!("projection", projection = %self.name(), partition = %self.partition);
-        Worker::new(self, shutdown)
-            .run(until)
-            .instrument(span)
-            .await
+        Worker::new(self, shutdown).run(until).instrument(span).await
     }
 
     pub(crate) fn filter(&self) -> EventFilter {

@@ -29,11 +29,7 @@ pub struct Runner<S> {
 impl<S: EventSource> Runner<S> {
     /// A runner without processors.
     pub fn new(source: Arc<S>) -> Self {
-        Runner {
-            source,
-            horizon: Arc::default(),
-            processors: Vec::new(),
-        }
+        Runner { source, horizon: Arc::default(), processors: Vec::new() }
     }
 
     /// Adds a processor with the default settings for each of `partitions`: all of
@@ -58,10 +54,7 @@ impl<S: EventSource> Runner<S> {
         processor: Processor<S, P>,
     ) -> Self {
         let horizon = Arc::clone(&self.horizon);
-        self.processors.push(Arc::new(Processor {
-            horizon,
-            ..processor
-        }));
+        self.processors.push(Arc::new(Processor { horizon, ..processor }));
         self
     }
 
@@ -112,10 +105,7 @@ impl<S: EventSource> Runner<S> {
             let Err(failure) = outcome(ended, &running) else {
                 continue;
             };
-            error!(
-                error = &failure as &dyn std::error::Error,
-                "stopping all processors"
-            );
+            error!(error = &failure as &dyn std::error::Error, "stopping all processors");
             stop_all.cancel();
             if first_failure.is_ok() {
                 first_failure = Err(failure);
@@ -127,9 +117,7 @@ impl<S: EventSource> Runner<S> {
 
 impl<S> fmt::Debug for Runner<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runner")
-            .field("processors", &self.processors.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Runner").field("processors", &self.processors.len()).finish_non_exhaustive()
     }
 }
 

@@ -129,10 +129,7 @@ where
         let source = &*self.processor.source;
         let store = source.store();
         let mut tx = source.begin().await.map_err(|error| self.store(error))?;
-        store
-            .check_schema(&mut tx)
-            .await
-            .map_err(|error| self.store(error))?;
+        store.check_schema(&mut tx).await.map_err(|error| self.store(error))?;
         let checkpoint = store
             .register_checkpoint(&mut tx, &self.name, self.processor.partition)
             .await
@@ -158,11 +155,7 @@ where
                 end: horizon.end,
             }));
         }
-        info!(
-            checkpoint = checkpoint.get(),
-            horizon = horizon.position.get(),
-            "taking up"
-        );
+        info!(checkpoint = checkpoint.get(), horizon = horizon.position.get(), "taking up");
         (self.saved, self.reached) = (checkpoint, checkpoint);
         Ok((until == Until::CaughtUp).then_some(horizon.position))
     }
@@ -186,12 +179,7 @@ where
     }
 
     async fn read(&self) -> Result<EventBatch, StoreError> {
-        let Processor {
-            source,
-            limit,
-            horizon,
-            ..
-        } = self.processor;
+        let Processor { source, limit, horizon, .. } = self.processor;
         let store = source.store();
         if self.filter.is_unfiltered() {
             let mut conn = source.acquire().await?;
@@ -201,35 +189,24 @@ where
             }
         }
         // Processors that wait equally long share one answer per wait.
-        let horizon = horizon
-            .horizon(&**source, self.reached, self.pause / 2)
-            .await?;
+        let horizon = horizon.horizon(&**source, self.reached, self.pause / 2).await?;
         if horizon <= self.reached {
             return Ok(EventBatch::nothing(self.reached));
         }
         let mut conn = source.acquire().await?;
-        store
-            .read_below(&mut conn, self.reached, horizon, &self.filter, *limit)
-            .await
+        store.read_below(&mut conn, self.reached, horizon, &self.filter, *limit).await
     }
 
     /// Handles a batch in one transaction; if the handler fails, event by event, so that the good
     /// ones are kept and the bad one is named.
     async fn handle(&mut self, batch: EventBatch) -> Result<(), Setback> {
-        let EventBatch {
-            events,
-            complete_through,
-        } = batch;
+        let EventBatch { events, complete_through } = batch;
         match self.commit_handled(&events, complete_through).await {
             Err(Setback::Handler(source)) if events.len() == 1 => {
                 return Err(self.blame(&events[0], source));
             }
             Err(Setback::Handler(error)) => {
-                warn!(
-                    error = &*error,
-                    events = events.len(),
-                    "going on event by event"
-                );
+                warn!(error = &*error, events = events.len(), "going on event by event");
             }
             result => return result,
         }
@@ -252,12 +229,7 @@ where
         events: &[PersistedEvent],
         through: Position,
     ) -> Result<(), Setback> {
-        let Processor {
-            source,
-            projection,
-            partition,
-            ..
-        } = self.processor;
+        let Processor { source, projection, partition, .. } = self.processor;
         let store = source.store();
         let mut tx = source.begin().await.map_err(|error| self.store(error))?;
         let result = async {
@@ -277,10 +249,7 @@ where
         .await;
         if let Err(setback) = result {
             if let Err(error) = source.rollback(tx).await {
-                debug!(
-                    error = &error as &dyn std::error::Error,
-                    "the rollback failed"
-                );
+                debug!(error = &error as &dyn std::error::Error, "the rollback failed");
             }
             return Err(setback);
         }
@@ -321,10 +290,7 @@ where
                 self.pause = Duration::ZERO;
             }
             Step::Idle => {
-                self.pause = self
-                    .pauses
-                    .next()
-                    .unwrap_or(self.processor.poll_interval_max);
+                self.pause = self.pauses.next().unwrap_or(self.processor.poll_interval_max);
                 self.sleep(self.pause).await;
             }
         }

@@ -16,47 +16,26 @@ fn stream() -> StreamId {
 }
 
 async fn run(conn: &mut SqliteConnection, sql: &'static str) {
-    sqlx::raw_sql(sql)
-        .execute(conn)
-        .await
-        .expect("the statement runs");
+    sqlx::raw_sql(sql).execute(conn).await.expect("the statement runs");
 }
 
 #[tokio::test]
 async fn a_missing_schema_names_the_command_that_writes_it() {
     let harness = SqliteHarness::new();
-    let mut conn = SqliteConnection::connect_with(&harness.options())
-        .await
-        .expect("a new file");
+    let mut conn = SqliteConnection::connect_with(&harness.options()).await.expect("a new file");
     let store = SqliteEventStore::default();
     let event = [Event::json("Happened", &1).expect("a valid event")];
-    let append = store
-        .append(&mut conn, &stream(), ExpectedVersion::Any, &event)
-        .await;
-    let AppendError::Store(append) = append.expect_err("no table") else {
-        panic!("a store error")
-    };
+    let append = store.append(&mut conn, &stream(), ExpectedVersion::Any, &event).await;
+    let AppendError::Store(append) = append.expect_err("no table") else { panic!("a store error") };
     let errors = [
         append,
         store.check_schema(&mut conn).await.expect_err("no table"),
-        store
-            .read_stream(&mut conn, &stream(), ..)
-            .await
-            .expect_err("no table"),
-        store
-            .horizon(&mut conn, Position::START)
-            .await
-            .expect_err("no table"),
+        store.read_stream(&mut conn, &stream(), ..).await.expect_err("no table"),
+        store.horizon(&mut conn, Position::START).await.expect_err("no table"),
     ];
     for error in errors {
-        assert!(
-            matches!(error, StoreError::SchemaMissing { .. }),
-            "{error:?}"
-        );
-        assert!(
-            error.to_string().contains("migrate-gen --database sqlite"),
-            "{error}"
-        );
+        assert!(matches!(error, StoreError::SchemaMissing { .. }), "{error:?}");
+        assert!(error.to_string().contains("migrate-gen --database sqlite"), "{error}");
         assert!(error.source().is_some(), "the driver's error is kept");
     }
 }
@@ -68,20 +47,11 @@ async fn another_schema_version_is_refused() {
     let mut conn = pool.acquire().await.expect("a connection");
     let store = SqliteEventStore::default();
     for (sql, expected) in [
-        (
-            "update events_schema set version = 2",
-            "has version 2, this library needs 1: use",
-        ),
-        (
-            "delete from events_schema",
-            "has version 0, this library needs 1: write",
-        ),
+        ("update events_schema set version = 2", "has version 2, this library needs 1: use"),
+        ("delete from events_schema", "has version 0, this library needs 1: write"),
     ] {
         run(&mut conn, sql).await;
-        let error = store
-            .check_schema(&mut conn)
-            .await
-            .expect_err("another version");
+        let error = store.check_schema(&mut conn).await.expect_err("another version");
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
@@ -98,40 +68,20 @@ async fn a_checkpoint_edited_by_hand_is_noticed() {
 
     run(&mut conn, "pragma ignore_check_constraints = on").await;
     run(&mut conn, "update projection_checkpoints set position = -7").await;
-    let locked = store
-        .lock_checkpoint(&mut conn, &name, Partition::ALL)
-        .await;
+    let locked = store.lock_checkpoint(&mut conn, &name, Partition::ALL).await;
     let Err(CheckpointError::Store(StoreError::Corrupt { what })) = locked else {
         panic!("{locked:?}")
     };
     assert!(what.contains("-7"), "{what}");
     let listed = store.checkpoints(&mut conn, &name).await;
-    assert!(
-        matches!(listed, Err(StoreError::Corrupt { .. })),
-        "{listed:?}"
-    );
+    assert!(matches!(listed, Err(StoreError::Corrupt { .. })), "{listed:?}");
 
-    run(
-        &mut conn,
-        "update projection_checkpoints set position = 0, partition_index = 5",
-    )
-    .await;
+    run(&mut conn, "update projection_checkpoints set position = 0, partition_index = 5").await;
     let listed = store.checkpoints(&mut conn, &name).await;
-    assert!(
-        matches!(listed, Err(StoreError::Corrupt { .. })),
-        "{listed:?}"
-    );
+    assert!(matches!(listed, Err(StoreError::Corrupt { .. })), "{listed:?}");
     run(&mut conn, "update projections set partition_total = 99999").await;
-    let again = store
-        .register_checkpoint(&mut conn, &name, Partition::ALL)
-        .await;
-    assert!(
-        matches!(
-            again,
-            Err(CheckpointError::Store(StoreError::Corrupt { .. }))
-        ),
-        "{again:?}"
-    );
+    let again = store.register_checkpoint(&mut conn, &name, Partition::ALL).await;
+    assert!(matches!(again, Err(CheckpointError::Store(StoreError::Corrupt { .. }))), "{again:?}");
 }
 
 #[tokio::test]
@@ -151,9 +101,7 @@ async fn an_event_edited_by_hand_is_an_error_and_no_panic() {
         let store = SqliteEventStore::default();
         let event = [Event::json("Happened", &1).expect("a valid event")];
         let stream = stream();
-        let append = store
-            .append(&mut conn, &stream, ExpectedVersion::Any, &event)
-            .await;
+        let append = store.append(&mut conn, &stream, ExpectedVersion::Any, &event).await;
         append.expect("the append succeeds");
         run(&mut conn, "pragma ignore_check_constraints = on").await;
         run(&mut conn, edit).await;
@@ -161,10 +109,7 @@ async fn an_event_edited_by_hand_is_an_error_and_no_panic() {
         let read = store.read_stream(&mut conn, &stream, all).await;
         // A negative version lies outside every range, so that row is not found at all.
         let gone = read.as_ref().is_ok_and(es::Stream::is_empty);
-        assert!(
-            gone || matches!(read, Err(StoreError::Corrupt { .. })),
-            "{edit}: {read:?}"
-        );
+        assert!(gone || matches!(read, Err(StoreError::Corrupt { .. })), "{edit}: {read:?}");
         assert_eq!(gone, edit.contains("aggregate_version"), "{edit}");
     }
 }
@@ -182,16 +127,8 @@ async fn an_event_over_the_size_the_database_takes_is_named() {
     .await;
     let store = SqliteEventStore::default();
     let event = [Event::json("Happened", &1).expect("a valid event")];
-    let result = store
-        .append(&mut conn, &stream(), ExpectedVersion::Any, &event)
-        .await;
-    assert!(
-        matches!(result, Err(AppendError::Store(StoreError::TooLarge { .. }))),
-        "{result:?}"
-    );
+    let result = store.append(&mut conn, &stream(), ExpectedVersion::Any, &event).await;
+    assert!(matches!(result, Err(AppendError::Store(StoreError::TooLarge { .. }))), "{result:?}");
     run(&mut conn, "drop trigger grow").await;
-    store
-        .append(&mut conn, &stream(), ExpectedVersion::NoStream, &event)
-        .await
-        .expect("usable");
+    store.append(&mut conn, &stream(), ExpectedVersion::NoStream, &event).await.expect("usable");
 }

@@ -25,38 +25,18 @@ async fn appends_on_a_plain_connection_a_pooled_one_and_a_transaction() {
     let store = SqliteEventStore::default();
     let any = ExpectedVersion::Any;
 
-    let mut plain = SqliteConnection::connect_with(&harness.options())
-        .await
-        .expect("a connection");
-    store
-        .append(&mut plain, &stream(), any, &event())
-        .await
-        .expect("on a plain connection");
+    let mut plain = SqliteConnection::connect_with(&harness.options()).await.expect("a connection");
+    store.append(&mut plain, &stream(), any, &event()).await.expect("on a plain connection");
     let mut pooled = pool.acquire().await.expect("a pooled connection");
-    store
-        .append(&mut pooled, &stream(), any, &event())
-        .await
-        .expect("on a pooled connection");
-    let mut tx = plain
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .expect("a transaction");
-    store
-        .append(&mut tx, &stream(), any, &event())
-        .await
-        .expect("in a transaction");
+    store.append(&mut pooled, &stream(), any, &event()).await.expect("on a pooled connection");
+    let mut tx = plain.begin_with("BEGIN IMMEDIATE").await.expect("a transaction");
+    store.append(&mut tx, &stream(), any, &event()).await.expect("in a transaction");
     let mut savepoint = tx.begin().await.expect("a nested transaction");
-    store
-        .append(&mut savepoint, &stream(), any, &event())
-        .await
-        .expect("in a savepoint");
+    store.append(&mut savepoint, &stream(), any, &event()).await.expect("in a savepoint");
     savepoint.rollback().await.expect("the savepoint is undone");
     tx.commit().await.expect("the transaction commits");
 
-    let version = store
-        .stream_version(&mut pooled, &stream())
-        .await
-        .expect("a version");
+    let version = store.stream_version(&mut pooled, &stream()).await.expect("a version");
     assert_eq!(version, Version::from(3));
 }
 
@@ -71,23 +51,11 @@ async fn appends_to_a_database_in_memory_with_a_pool_of_one() {
     let source = SqliteSource::new(pool, SqliteEventStore::default());
     let mut tx = source.begin().await.expect("a transaction");
     let store = source.store();
-    let result = store
-        .append(&mut tx, &stream(), ExpectedVersion::NoStream, &event())
-        .await;
-    assert_eq!(
-        result.expect("the append succeeds").to_version(),
-        Version::FIRST
-    );
+    let result = store.append(&mut tx, &stream(), ExpectedVersion::NoStream, &event()).await;
+    assert_eq!(result.expect("the append succeeds").to_version(), Version::FIRST);
     source.commit(tx).await.expect("the transaction commits");
     let mut conn = source.acquire().await.expect("the one connection");
-    assert_eq!(
-        store
-            .read_stream(&mut conn, &stream(), ..)
-            .await
-            .expect("a read")
-            .len(),
-        1
-    );
+    assert_eq!(store.read_stream(&mut conn, &stream(), ..).await.expect("a read").len(), 1);
 }
 
 #[tokio::test]
@@ -102,35 +70,14 @@ async fn two_stores_share_a_database_under_other_names() {
     migrate(&pool, &other).await;
     let (first, second) = (SqliteEventStore::default(), SqliteEventStore::new(&other));
     let mut conn = pool.acquire().await.expect("a connection");
-    first
-        .check_schema(&mut conn)
-        .await
-        .expect("the schema is there");
-    second
-        .check_schema(&mut conn)
-        .await
-        .expect("the schema is there");
+    first.check_schema(&mut conn).await.expect("the schema is there");
+    second.check_schema(&mut conn).await.expect("the schema is there");
 
     let no_stream = ExpectedVersion::NoStream;
-    first
-        .append(&mut conn, &stream(), no_stream, &event())
-        .await
-        .expect("the first store");
-    assert!(
-        second
-            .read_stream(&mut conn, &stream(), ..)
-            .await
-            .expect("a read")
-            .is_empty()
-    );
-    second
-        .append(&mut conn, &stream(), no_stream, &event())
-        .await
-        .expect("the second store");
-    let horizon = second
-        .horizon(&mut conn, es::Position::START)
-        .await
-        .expect("a horizon");
+    first.append(&mut conn, &stream(), no_stream, &event()).await.expect("the first store");
+    assert!(second.read_stream(&mut conn, &stream(), ..).await.expect("a read").is_empty());
+    second.append(&mut conn, &stream(), no_stream, &event()).await.expect("the second store");
+    let horizon = second.horizon(&mut conn, es::Position::START).await.expect("a horizon");
     assert_eq!(horizon.position.get(), 1);
 }
 
@@ -141,28 +88,18 @@ async fn a_deferred_transaction_that_lost_its_turn_is_retryable() {
     let pool = harness.pool(&TableNames::default()).await;
     let store = SqliteEventStore::default();
     let mut deferred = pool.begin().await.expect("a transaction");
-    store
-        .stream_version(&mut deferred, &stream())
-        .await
-        .expect("it reads first");
+    store.stream_version(&mut deferred, &stream()).await.expect("it reads first");
     let mut other = pool.acquire().await.expect("a connection");
-    store
-        .append(&mut other, &stream(), ExpectedVersion::Any, &event())
-        .await
-        .expect("another");
+    store.append(&mut other, &stream(), ExpectedVersion::Any, &event()).await.expect("another");
 
     let error = store
         .append(&mut deferred, &stream(), ExpectedVersion::Any, &event())
         .await
         .expect_err("the snapshot is old");
     assert!(error.is_retryable(), "{error:?}");
-    let AppendError::Store(error) = error else {
-        panic!("{error:?}")
-    };
+    let AppendError::Store(error) = error else { panic!("{error:?}") };
     assert_eq!(error.transaction(), Some(TransactionState::MustRollBack));
-    let StoreError::Retryable { source, .. } = error else {
-        panic!("{error:?}")
-    };
+    let StoreError::Retryable { source, .. } = error else { panic!("{error:?}") };
     assert!(source.to_string().contains("BEGIN IMMEDIATE"), "{source}");
 }
 
@@ -170,14 +107,9 @@ async fn a_deferred_transaction_that_lost_its_turn_is_retryable() {
 async fn a_busy_database_is_retryable_for_a_handler_too() {
     let harness = SqliteHarness::new();
     let pool = harness.pool(&TableNames::default()).await;
-    let _writer = pool
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .expect("the writer");
+    let _writer = pool.begin_with("BEGIN IMMEDIATE").await.expect("the writer");
     let impatient = harness.options().busy_timeout(std::time::Duration::ZERO);
-    let mut second = SqliteConnection::connect_with(&impatient)
-        .await
-        .expect("a connection");
+    let mut second = SqliteConnection::connect_with(&impatient).await.expect("a connection");
     let error = sqlx::query("insert into projections values ('p', 1)")
         .execute(&mut second)
         .await
@@ -185,8 +117,6 @@ async fn a_busy_database_is_retryable_for_a_handler_too() {
     let source = SqliteSource::new(pool.clone(), SqliteEventStore::default());
     let handler_error: Box<dyn std::error::Error + Send + Sync> = error.into();
     assert!(source.is_retryable(handler_error.as_ref()));
-    let mistake = sqlx::query("insert into nowhere values (1)")
-        .execute(&mut second)
-        .await;
+    let mistake = sqlx::query("insert into nowhere values (1)").execute(&mut second).await;
     assert!(!source.is_retryable(&mistake.expect_err("there is no such table")));
 }

@@ -16,9 +16,7 @@ pub(crate) struct SqliteHarness {
 
 impl SqliteHarness {
     pub(crate) fn new() -> Self {
-        SqliteHarness {
-            directory: TempDir::new().expect("a temporary directory"),
-        }
+        SqliteHarness { directory: TempDir::new().expect("a temporary directory") }
     }
 
     pub(crate) fn options(&self) -> SqliteConnectOptions {
@@ -43,10 +41,7 @@ impl SqliteHarness {
 pub(crate) async fn migrate(pool: &SqlitePool, tables: &TableNames) {
     let schema = Schema::new(Database::Sqlite).with_tables(tables.clone());
     let sql = schema.to_sql().expect("valid names");
-    sqlx::raw_sql(AssertSqlSafe(sql))
-        .execute(pool)
-        .await
-        .expect("the migration runs");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.expect("the migration runs");
 }
 
 impl Harness for SqliteHarness {
@@ -94,9 +89,6 @@ impl Harness for SqliteHarness {
 }
 
 async fn execute(conn: &mut SqliteConnection, sql: &'static str) -> Result<(), StoreError> {
-    sqlx::raw_sql(sql)
-        .execute(conn)
-        .await
-        .map_err(StoreError::database)?;
+    sqlx::raw_sql(sql).execute(conn).await.map_err(StoreError::database)?;
     Ok(())
 }

@@ -7,9 +7,7 @@ use sqlx::{AssertSqlSafe, Row, SqliteConnection};
 use crate::harness::SqliteHarness;
 
 async fn plan(conn: &mut SqliteConnection, sql: &str) -> Vec<String> {
-    let sql = sql
-        .replace("{events}", "events")
-        .replace("{checkpoints}", "projection_checkpoints");
+    let sql = sql.replace("{events}", "events").replace("{checkpoints}", "projection_checkpoints");
     let sql = sql.replace("{rows}", "(1, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)");
     let rows = sqlx::query(AssertSqlSafe(format!("explain query plan {sql}")))
         .fetch_all(conn)
@@ -26,18 +24,12 @@ async fn every_statement_searches_an_index() {
     let by_stream = "SEARCH events USING INDEX events_stream_key \
                      (bounded_context=? AND aggregate_type=? AND aggregate_id=?";
     let cases = [
-        (
-            include_str!("../../sql/append.sql"),
-            by_stream.replace("INDEX", "COVERING INDEX"),
-        ),
+        (include_str!("../../sql/append.sql"), by_stream.replace("INDEX", "COVERING INDEX")),
         (
             include_str!("../../sql/stream_version.sql"),
             by_stream.replace("INDEX", "COVERING INDEX"),
         ),
-        (
-            include_str!("../../sql/read_stream.sql"),
-            by_stream.to_owned(),
-        ),
+        (include_str!("../../sql/read_stream.sql"), by_stream.to_owned()),
         (
             include_str!("../../sql/read_window.sql"),
             "SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)".to_owned(),
@@ -57,16 +49,10 @@ async fn every_statement_searches_an_index() {
     ];
     for (sql, expected) in cases {
         let plan = plan(&mut conn, sql).await;
-        assert!(
-            plan.iter().any(|step| step.starts_with(&expected)),
-            "{sql}\n{plan:#?}"
-        );
+        assert!(plan.iter().any(|step| step.starts_with(&expected)), "{sql}\n{plan:#?}");
         // The append sorts the rows it was given, not the table.
         let sorts = plan.iter().any(|step| step.contains("TEMP B-TREE"));
         assert_eq!(sorts, sql.contains("insert into"), "{sql}\n{plan:#?}");
-        assert!(
-            !plan.iter().any(|step| step.starts_with("SCAN events")),
-            "{sql}\n{plan:#?}"
-        );
+        assert!(!plan.iter().any(|step| step.starts_with("SCAN events")), "{sql}\n{plan:#?}");
     }
 }

@@ -17,10 +17,7 @@ impl<H: Harness> Fixture<H> {
         partition: Partition,
     ) -> Result<Position, CheckpointError> {
         let mut tx = self.begin().await;
-        let result = self
-            .store()
-            .register_checkpoint(&mut tx, &name(projection), partition)
-            .await;
+        let result = self.store().register_checkpoint(&mut tx, &name(projection), partition).await;
         match result {
             Ok(_) => self.commit(tx).await,
             Err(_) => self.rollback(tx).await,
@@ -34,9 +31,7 @@ impl<H: Harness> Fixture<H> {
         projection: &str,
         partition: Partition,
     ) -> Result<Position, CheckpointError> {
-        self.store()
-            .lock_checkpoint(tx, &name(projection), partition)
-            .await
+        self.store().lock_checkpoint(tx, &name(projection), partition).await
     }
 
     async fn save(
@@ -48,34 +43,23 @@ impl<H: Harness> Fixture<H> {
         to: u32,
     ) -> Result<(), CheckpointError> {
         let (from, to) = (Position::from(from), Position::from(to));
-        self.store()
-            .save_checkpoint(tx, &name(projection), partition, from, to)
-            .await
+        self.store().save_checkpoint(tx, &name(projection), partition, from, to).await
     }
 
     async fn save_committed(&self, projection: &str, partition: Partition, from: u32, to: u32) {
         let mut tx = self.begin().await;
-        self.lock(&mut tx, projection, partition)
-            .await
-            .expect("the checkpoint is there");
-        self.save(&mut tx, projection, partition, from, to)
-            .await
-            .expect("it is where it was");
+        self.lock(&mut tx, projection, partition).await.expect("the checkpoint is there");
+        self.save(&mut tx, projection, partition, from, to).await.expect("it is where it was");
         self.commit(tx).await;
     }
 
     async fn checkpoints(&self, projection: &str) -> Vec<(u16, i64)> {
         let mut conn = self.conn().await;
         let all = self.store().checkpoints(&mut conn, &name(projection)).await;
-        let pair =
-            |PartitionCheckpoint {
-                 partition,
-                 position,
-             }: PartitionCheckpoint| { (partition.index(), position.get()) };
-        all.expect("the checkpoints are read")
-            .into_iter()
-            .map(pair)
-            .collect()
+        let pair = |PartitionCheckpoint { partition, position }: PartitionCheckpoint| {
+            (partition.index(), position.get())
+        };
+        all.expect("the checkpoints are read").into_iter().map(pair).collect()
     }
 }
 
@@ -83,10 +67,7 @@ impl<H: Harness> Fixture<H> {
 pub async fn a_new_projection_starts_at_the_start<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     assert!(store.checkpoints("p").await.is_empty());
-    assert_eq!(
-        store.register("p", Partition::ALL).await.expect("new"),
-        Position::START
-    );
+    assert_eq!(store.register("p", Partition::ALL).await.expect("new"), Position::START);
     assert_eq!(store.checkpoints("p").await, [(0, 0)]);
     assert!(store.checkpoints("q").await.is_empty());
 }
@@ -109,10 +90,7 @@ pub async fn a_checkpoint_moves_only_from_where_it_is<H: Harness>(harness: H) {
     for from in [0, 4, 6] {
         let mut tx = store.begin().await;
         let result = store.save(&mut tx, "p", Partition::ALL, from, 9).await;
-        assert!(
-            matches!(result, Err(CheckpointError::Stale { .. })),
-            "from {from}: {result:?}"
-        );
+        assert!(matches!(result, Err(CheckpointError::Stale { .. })), "from {from}: {result:?}");
         store.rollback(tx).await;
     }
     assert_eq!(store.checkpoints("p").await, [(0, 5)]);
@@ -125,26 +103,12 @@ pub async fn a_checkpoint_rolls_back_with_its_transaction<H: Harness>(harness: H
     let store = Fixture::new(harness).await;
     store.register("p", Partition::ALL).await.expect("new");
     let mut tx = store.begin().await;
-    store
-        .harness
-        .insert_row(&mut tx, "effects", 1)
-        .await
-        .expect("an effect");
-    store
-        .save(&mut tx, "p", Partition::ALL, 0, 5)
-        .await
-        .expect("it is where it was");
+    store.harness.insert_row(&mut tx, "effects", 1).await.expect("an effect");
+    store.save(&mut tx, "p", Partition::ALL, 0, 5).await.expect("it is where it was");
     store.rollback(tx).await;
     assert_eq!(store.checkpoints("p").await, [(0, 0)]);
     let mut conn = store.conn().await;
-    assert!(
-        store
-            .harness
-            .rows(&mut conn, "effects")
-            .await
-            .expect("rows")
-            .is_empty()
-    );
+    assert!(store.harness.rows(&mut conn, "effects").await.expect("rows").is_empty());
 }
 
 /// Invariant 5: a worker that believes in an old checkpoint cannot commit its effects.
@@ -152,48 +116,21 @@ pub async fn a_stale_worker_is_fenced_out<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     store.register("p", Partition::ALL).await.expect("new");
     let mut other = store.begin().await;
-    let seen = store
-        .lock(&mut other, "p", Partition::ALL)
-        .await
-        .expect("it is there");
+    let seen = store.lock(&mut other, "p", Partition::ALL).await.expect("it is there");
     assert_eq!(seen, Position::START);
-    store
-        .save(&mut other, "p", Partition::ALL, 0, 5)
-        .await
-        .expect("it is where it was");
-    store
-        .harness
-        .insert_row(&mut other, "effects", 1)
-        .await
-        .expect("an effect");
+    store.save(&mut other, "p", Partition::ALL, 0, 5).await.expect("it is where it was");
+    store.harness.insert_row(&mut other, "effects", 1).await.expect("an effect");
     store.commit(other).await;
 
     let mut stale = store.begin().await;
-    store
-        .harness
-        .insert_row(&mut stale, "effects", 2)
-        .await
-        .expect("an effect");
+    store.harness.insert_row(&mut stale, "effects", 2).await.expect("an effect");
     let result = store.save(&mut stale, "p", Partition::ALL, 0, 5).await;
-    assert!(
-        matches!(result, Err(CheckpointError::Stale { .. })),
-        "{result:?}"
-    );
+    assert!(matches!(result, Err(CheckpointError::Stale { .. })), "{result:?}");
     store.rollback(stale).await;
     let mut fresh = store.begin().await;
-    let now = store
-        .lock(&mut fresh, "p", Partition::ALL)
-        .await
-        .expect("it is there");
+    let now = store.lock(&mut fresh, "p", Partition::ALL).await.expect("it is there");
     assert_eq!(now, Position::from(5));
-    assert_eq!(
-        store
-            .harness
-            .rows(&mut fresh, "effects")
-            .await
-            .expect("rows"),
-        [1]
-    );
+    assert_eq!(store.harness.rows(&mut fresh, "effects").await.expect("rows"), [1]);
     store.rollback(fresh).await;
 }
 
@@ -213,18 +150,11 @@ pub async fn partitions_have_their_own_checkpoints<H: Harness>(harness: H) {
 /// Another number of partitions would skip or repeat events, so it is refused.
 pub async fn another_partition_count_is_refused<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
-    store
-        .register("p", Partition::new(1, 4).expect("a partition"))
-        .await
-        .expect("new");
+    store.register("p", Partition::new(1, 4).expect("a partition")).await.expect("new");
     for (index, total) in [(1, 2), (0, 1), (7, 8)] {
         let other = Partition::new(index, total).expect("a partition");
         match store.register("p", other).await {
-            Err(CheckpointError::PartitionCount {
-                projection,
-                stored,
-                asked,
-            }) => {
+            Err(CheckpointError::PartitionCount { projection, stored, asked }) => {
                 assert_eq!((projection, stored, asked), (name("p"), 4, total));
             }
             result => panic!("{other}: {result:?}"),
@@ -232,10 +162,7 @@ pub async fn another_partition_count_is_refused<H: Harness>(harness: H) {
     }
     assert_eq!(store.checkpoints("p").await, [(1, 0)]);
     let sibling = Partition::new(3, 4).expect("a partition");
-    store
-        .register("p", sibling)
-        .await
-        .expect("the same number of partitions");
+    store.register("p", sibling).await.expect("the same number of partitions");
 }
 
 /// A checkpoint that is not there is not taken for the start.
@@ -243,14 +170,8 @@ pub async fn a_missing_checkpoint_is_an_error<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     let mut tx = store.begin().await;
     let locked = store.lock(&mut tx, "p", Partition::ALL).await;
-    assert!(
-        matches!(locked, Err(CheckpointError::Missing { .. })),
-        "{locked:?}"
-    );
+    assert!(matches!(locked, Err(CheckpointError::Missing { .. })), "{locked:?}");
     let saved = store.save(&mut tx, "p", Partition::ALL, 0, 1).await;
-    assert!(
-        matches!(saved, Err(CheckpointError::Stale { .. })),
-        "{saved:?}"
-    );
+    assert!(matches!(saved, Err(CheckpointError::Stale { .. })), "{saved:?}");
     store.rollback(tx).await;
 }

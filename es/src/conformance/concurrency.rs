@@ -16,10 +16,7 @@ pub async fn the_first_event_ever_is_not_skipped_while_its_transaction_is_open<H
 ) {
     let store = Fixture::new(harness).await;
     let mut early = store.begin().await;
-    store
-        .append_in(&mut early, &thing("a"), ANY, &[event(1)])
-        .await
-        .expect("the first append");
+    store.append_in(&mut early, &thing("a"), ANY, &[event(1)]).await.expect("the first append");
     assert_held_at(&store, Position::START).await;
 
     store.append(&thing("b"), &[event(2)]).await;
@@ -36,10 +33,7 @@ pub async fn a_position_that_commits_late_is_not_skipped<H: Harness>(harness: H)
     for number in 1..=2 {
         let mut tx = store.begin().await;
         let stream = thing(&format!("s{number}"));
-        store
-            .append_in(&mut tx, &stream, ANY, &[event(number)])
-            .await
-            .expect("an append");
+        store.append_in(&mut tx, &stream, ANY, &[event(number)]).await.expect("an append");
         open.push(tx);
     }
     store.append(&thing("s3"), &[event(3)]).await;
@@ -58,15 +52,9 @@ pub async fn a_second_append_of_a_transaction_is_not_skipped<H: Harness>(harness
     let store = Fixture::new(harness).await;
     let past = store.append(&thing("z"), &[event(0)]).await.last_position();
     let mut early = store.begin().await;
-    store
-        .append_in(&mut early, &thing("a"), ANY, &[event(1)])
-        .await
-        .expect("the first append");
+    store.append_in(&mut early, &thing("a"), ANY, &[event(1)]).await.expect("the first append");
     let between = store.append(&thing("b"), &[event(2)]).await.last_position();
-    store
-        .append_in(&mut early, &thing("c"), ANY, &[event(3)])
-        .await
-        .expect("the second append");
+    store.append_in(&mut early, &thing("c"), ANY, &[event(3)]).await.expect("the second append");
     let after = store.append(&thing("d"), &[event(4)]).await.last_position();
     assert!(past < between && between < after);
     assert_held_at(&store, past).await;
@@ -79,34 +67,15 @@ pub async fn an_append_after_a_savepoint_rollback_is_not_skipped<H: Harness>(har
     let store = Fixture::new(harness).await;
     store.append(&thing("z"), &[event(0)]).await;
     let mut early = store.begin().await;
-    store
-        .harness
-        .savepoint(&mut early)
-        .await
-        .expect("a savepoint");
-    store
-        .append_in(&mut early, &thing("a"), ANY, &[event(1)])
-        .await
-        .expect("an append");
-    store
-        .harness
-        .rollback_to_savepoint(&mut early)
-        .await
-        .expect("back to the savepoint");
+    store.harness.savepoint(&mut early).await.expect("a savepoint");
+    store.append_in(&mut early, &thing("a"), ANY, &[event(1)]).await.expect("an append");
+    store.harness.rollback_to_savepoint(&mut early).await.expect("back to the savepoint");
     let between = store.append(&thing("b"), &[event(2)]).await.last_position();
-    store
-        .append_in(&mut early, &thing("a"), ANY, &[event(3)])
-        .await
-        .expect("another append");
+    store.append_in(&mut early, &thing("a"), ANY, &[event(3)]).await.expect("another append");
     store.append(&thing("c"), &[event(4)]).await;
 
-    let read = store
-        .read_on(Position::START, &EventFilter::default(), 10)
-        .await;
-    assert!(
-        read.iter().all(|event| event.position() <= between),
-        "4 came before 3: {read:?}"
-    );
+    let read = store.read_on(Position::START, &EventFilter::default(), 10).await;
+    assert!(read.iter().all(|event| event.position() <= between), "4 came before 3: {read:?}");
     store.commit(early).await;
     assert_eq!(numbers(&store.log().await), [0, 2, 3, 4]);
 }
@@ -115,10 +84,7 @@ pub async fn an_append_after_a_savepoint_rollback_is_not_skipped<H: Harness>(har
 pub async fn a_rolled_back_transaction_does_not_hold_the_log<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     let mut early = store.begin().await;
-    store
-        .append_in(&mut early, &thing("a"), ANY, &events(1..=3))
-        .await
-        .expect("an append");
+    store.append_in(&mut early, &thing("a"), ANY, &events(1..=3)).await.expect("an append");
     let last = store.append(&thing("b"), &[event(4)]).await.last_position();
     assert_held_at(&store, Position::START).await;
     store.rollback(early).await;
@@ -134,25 +100,16 @@ pub async fn a_race_for_a_version_has_one_winner<H: Harness>(harness: H) {
     store.append(&thing("a"), &[event(0)]).await;
     let (mut first, mut second) = (store.begin().await, store.begin().await);
     let expected = ExpectedVersion::exact(1);
-    store
-        .append_in(&mut first, &thing("a"), expected, &events(1..=2))
-        .await
-        .expect("the winner");
+    store.append_in(&mut first, &thing("a"), expected, &events(1..=2)).await.expect("the winner");
     let loser = async {
-        let result = store
-            .append_in(&mut second, &thing("a"), expected, &events(3..=4))
-            .await;
+        let result = store.append_in(&mut second, &thing("a"), expected, &events(3..=4)).await;
         (second, result)
     };
     let ((), (mut second, result)) = join(store.commit(first), loser).await;
     let error = result.expect_err("the version is taken");
     assert!(error.is_conflict() || error.is_retryable(), "{error:?}");
     if error.is_conflict() {
-        store
-            .harness
-            .insert_row(&mut second, "orders", 1)
-            .await
-            .expect("the transaction goes on");
+        store.harness.insert_row(&mut second, "orders", 1).await.expect("the transaction goes on");
         store.commit(second).await;
     } else {
         store.rollback(second).await;
@@ -164,22 +121,12 @@ pub async fn a_race_for_a_version_has_one_winner<H: Harness>(harness: H) {
 /// No reader, filtered or not, gets past `position` while an appender is open, and the store
 /// says that somebody holds the log.
 async fn assert_held_at<H: Harness>(store: &Fixture<H>, position: Position) {
-    for filter in [
-        EventFilter::default(),
-        EventFilter::default().with_event_types(["Happened"]),
-    ] {
+    for filter in [EventFilter::default(), EventFilter::default().with_event_types(["Happened"])] {
         let batch = store.read(position, &filter, limit(10)).await;
         assert!(batch.is_nothing(position), "{batch:?}");
     }
     let mut conn = store.conn().await;
-    let horizon = store
-        .store()
-        .horizon(&mut conn, Position::START)
-        .await
-        .expect("a horizon");
+    let horizon = store.store().horizon(&mut conn, Position::START).await.expect("a horizon");
     assert_eq!(horizon.position, position);
-    assert!(
-        !horizon.held_by.is_empty(),
-        "the store says who holds the log"
-    );
+    assert!(!horizon.held_by.is_empty(), "the store says who holds the log");
 }

@@ -39,18 +39,12 @@ impl<H: Harness> Fixture<H> {
 
     /// Commits it.
     pub async fn commit(&self, tx: Tx<H>) {
-        self.source
-            .commit(tx)
-            .await
-            .expect("the transaction commits");
+        self.source.commit(tx).await.expect("the transaction commits");
     }
 
     /// Rolls it back.
     pub async fn rollback(&self, tx: Tx<H>) {
-        self.source
-            .rollback(tx)
-            .await
-            .expect("the transaction rolls back");
+        self.source.rollback(tx).await.expect("the transaction rolls back");
     }
 
     /// A connection without a transaction.
@@ -84,27 +78,19 @@ impl<H: Harness> Fixture<H> {
 
     /// Appends to whatever is there, in a transaction of its own.
     pub async fn append(&self, stream: &StreamId, events: &[Event]) -> AppendResult {
-        self.try_append(stream, ExpectedVersion::Any, events)
-            .await
-            .expect("the append succeeds")
+        self.try_append(stream, ExpectedVersion::Any, events).await.expect("the append succeeds")
     }
 
     /// The whole stream.
     pub async fn stream(&self, stream: &StreamId) -> Stream {
         let mut conn = self.conn().await;
-        self.store()
-            .read_stream(&mut conn, stream, ..)
-            .await
-            .expect("the stream is read")
+        self.store().read_stream(&mut conn, stream, ..).await.expect("the stream is read")
     }
 
     /// The stream's version.
     pub async fn version(&self, stream: &StreamId) -> Version {
         let mut conn = self.conn().await;
-        self.store()
-            .stream_version(&mut conn, stream)
-            .await
-            .expect("the version is read")
+        self.store().stream_version(&mut conn, stream).await.expect("the version is read")
     }
 
     /// One read of the log.
@@ -115,10 +101,7 @@ impl<H: Harness> Fixture<H> {
         limit: ReadLimit,
     ) -> crate::EventBatch {
         let mut conn = self.conn().await;
-        self.store()
-            .read_events(&mut conn, after, filter, limit)
-            .await
-            .expect("the log is read")
+        self.store().read_events(&mut conn, after, filter, limit).await.expect("the log is read")
     }
 
     /// Reads the log from `after` until it gets no further, `events_max` at a time.
@@ -134,10 +117,7 @@ impl<H: Harness> Fixture<H> {
             if batch.is_nothing(after) {
                 return events;
             }
-            assert!(
-                batch.complete_through > after,
-                "a read that found something gets further"
-            );
+            assert!(batch.complete_through > after, "a read that found something gets further");
             after = batch.complete_through;
             events.extend(batch.events);
         }
@@ -145,8 +125,7 @@ impl<H: Harness> Fixture<H> {
 
     /// The whole log.
     pub async fn log(&self) -> Vec<PersistedEvent> {
-        self.read_on(Position::START, &EventFilter::default(), 100)
-            .await
+        self.read_on(Position::START, &EventFilter::default(), 100).await
     }
 }
 
@@ -172,10 +151,7 @@ pub(super) fn events(numbers: std::ops::RangeInclusive<i64>) -> Vec<Event> {
 
 /// The numbers the events were made with.
 pub(super) fn numbers(events: &[PersistedEvent]) -> Vec<i64> {
-    events
-        .iter()
-        .map(|event| event.payload_json().expect("a number"))
-        .collect()
+    events.iter().map(|event| event.payload_json().expect("a number")).collect()
 }
 
 /// Checks invariant 3 over a whole log: versions 1, 2, 3… in each stream, positions ascending.
@@ -183,20 +159,11 @@ pub(super) fn assert_well_formed(log: &[PersistedEvent]) {
     let mut versions: BTreeMap<&StreamId, Version> = BTreeMap::new();
     let mut last = Position::START;
     for event in log {
-        assert!(
-            event.position() > last,
-            "position {} follows {last}",
-            event.position()
-        );
+        assert!(event.position() > last, "position {} follows {last}", event.position());
         last = event.position();
         let version = versions.entry(event.stream()).or_default();
         *version = version.next();
-        assert_eq!(
-            event.version(),
-            *version,
-            "at position {last} of stream {}",
-            event.stream()
-        );
+        assert_eq!(event.version(), *version, "at position {last} of stream {}", event.stream());
     }
 }
 

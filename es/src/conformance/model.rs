@@ -19,10 +19,8 @@ const STREAMS: usize = 5;
 /// compared by id, stream, version and content, and in the order of their positions.
 pub async fn random_operations_agree_with_the_memory_store<H: Harness>(harness: H) {
     let mut random = Rng::with_seed(seed());
-    let pair = Pair {
-        subject: Fixture::new(harness).await,
-        model: Fixture::new(MemoryHarness).await,
-    };
+    let pair =
+        Pair { subject: Fixture::new(harness).await, model: Fixture::new(MemoryHarness).await };
     let mut known = Vec::new();
     for number in 0..TRANSACTIONS {
         pair.run_transaction(&mut random, &mut known).await;
@@ -30,11 +28,7 @@ pub async fn random_operations_agree_with_the_memory_store<H: Harness>(harness: 
     }
     let log = pair.subject.log().await;
     assert_well_formed(&log);
-    assert!(
-        log.len() > TRANSACTIONS / 2,
-        "the run appended something: {}",
-        log.len()
-    );
+    assert!(log.len() > TRANSACTIONS / 2, "the run appended something: {}", log.len());
 }
 
 struct Pair<H: Harness> {
@@ -50,10 +44,8 @@ struct PairTx<H: Harness> {
 
 impl<H: Harness> Pair<H> {
     async fn run_transaction(&self, random: &mut Rng, known: &mut Vec<Event>) {
-        let mut tx = PairTx {
-            subject: self.subject.begin().await,
-            model: self.model.begin().await,
-        };
+        let mut tx =
+            PairTx { subject: self.subject.begin().await, model: self.model.begin().await };
         let mut has_savepoint = false;
         for _ in 0..random.usize(1..=OPERATIONS_PER_TRANSACTION_MAX) {
             match random.u8(..10) {
@@ -62,19 +54,13 @@ impl<H: Harness> Pair<H> {
                 7 => self.write_row(random, &mut tx).await,
                 8 if has_savepoint => {
                     let subject = &self.subject.harness;
-                    subject
-                        .rollback_to_savepoint(&mut tx.subject)
-                        .await
-                        .expect("a savepoint");
+                    subject.rollback_to_savepoint(&mut tx.subject).await.expect("a savepoint");
                     tx.model.rollback_to_savepoint().expect("a savepoint");
                 }
                 _ => {
                     has_savepoint = true;
                     let subject = &self.subject.harness;
-                    subject
-                        .savepoint(&mut tx.subject)
-                        .await
-                        .expect("a savepoint");
+                    subject.savepoint(&mut tx.subject).await.expect("a savepoint");
                     tx.model.savepoint().expect("a savepoint");
                 }
             }
@@ -90,11 +76,7 @@ impl<H: Harness> Pair<H> {
 
     async fn append(&self, random: &mut Rng, tx: &mut PairTx<H>, known: &mut Vec<Event>) {
         let stream = random_stream(random);
-        let actual = self
-            .model
-            .store()
-            .stream_version(&mut tx.model, &stream)
-            .await;
+        let actual = self.model.store().stream_version(&mut tx.model, &stream).await;
         let actual = u32::try_from(actual.expect("a version").get()).expect("a short stream");
         let expected = match random.u8(..8) {
             0..2 => ExpectedVersion::Any,
@@ -103,21 +85,10 @@ impl<H: Harness> Pair<H> {
             _ => ExpectedVersion::exact(actual),
         };
         let events = random_events(random, known);
-        let subject = self
-            .subject
-            .append_in(&mut tx.subject, &stream, expected, &events)
-            .await;
-        let model = self
-            .model
-            .append_in(&mut tx.model, &stream, expected, &events)
-            .await;
+        let subject = self.subject.append_in(&mut tx.subject, &stream, expected, &events).await;
+        let model = self.model.append_in(&mut tx.model, &stream, expected, &events).await;
         let (subject, model) = (outcome(subject), outcome(model));
-        assert_eq!(
-            subject,
-            model,
-            "{} events to {stream} expecting {expected}",
-            events.len()
-        );
+        assert_eq!(subject, model, "{} events to {stream} expecting {expected}", events.len());
         known.extend(events);
     }
 
@@ -130,16 +101,8 @@ impl<H: Harness> Pair<H> {
             2 => (..=version(random)).into(),
             _ => (version(random)..=version(random)).into(),
         };
-        let subject = self
-            .subject
-            .store()
-            .read_stream(&mut tx.subject, &stream, range)
-            .await;
-        let model = self
-            .model
-            .store()
-            .read_stream(&mut tx.model, &stream, range)
-            .await;
+        let subject = self.subject.store().read_stream(&mut tx.subject, &stream, range).await;
+        let model = self.model.store().read_stream(&mut tx.model, &stream, range).await;
         assert_eq!(
             contents(subject.expect("a read").events()),
             contents(model.expect("a read").events()),
@@ -150,10 +113,7 @@ impl<H: Harness> Pair<H> {
     async fn write_row(&self, random: &mut Rng, tx: &mut PairTx<H>) {
         let value = random.i64(..);
         let subject = &self.subject.harness;
-        subject
-            .insert_row(&mut tx.subject, "rows", value)
-            .await
-            .expect("a row");
+        subject.insert_row(&mut tx.subject, "rows", value).await.expect("a row");
         tx.model.insert_row("rows", value).expect("a row");
         assert_eq!(
             subject.rows(&mut tx.subject, "rows").await.expect("rows"),
@@ -170,9 +130,7 @@ impl<H: Harness> Pair<H> {
         assert_eq!(subject.len(), model.len());
         let start = random.usize(0..=model.len());
         let after = |log: &[PersistedEvent]| {
-            start
-                .checked_sub(1)
-                .map_or(Position::START, |last| log[last].position())
+            start.checked_sub(1).map_or(Position::START, |last| log[last].position())
         };
         let filter = random_filter(random);
         let limit = limit(random.u32(1..20));
@@ -181,10 +139,7 @@ impl<H: Harness> Pair<H> {
         // The dense run of an unfiltered read ends at a hole, and only the model has this one.
         let common = subject.events.len().min(model.events.len());
         let may_stop_early = filter.is_unfiltered() && common > 0;
-        assert!(
-            may_stop_early || subject.events.len() == model.events.len(),
-            "{filter:?}"
-        );
+        assert!(may_stop_early || subject.events.len() == model.events.len(), "{filter:?}");
         assert_eq!(
             contents(&subject.events[..common]),
             contents(&model.events[..common]),
@@ -220,9 +175,7 @@ fn random_filter(random: &mut Rng) -> EventFilter {
     let filter = EventFilter::default();
     let filter = match random.u8(..4) {
         0 => filter.with_event_types(["Opened"]),
-        1 => filter
-            .with_event_types(["Opened", "Closed"])
-            .with_aggregate_types(["Thing"]),
+        1 => filter.with_event_types(["Opened", "Closed"]).with_aggregate_types(["Thing"]),
         2 => filter.with_bounded_contexts(["Elsewhere"]),
         _ => filter,
     };
@@ -258,13 +211,7 @@ type Content = (Uuid, StreamId, Version, String, Vec<u8>);
 fn contents(events: &[PersistedEvent]) -> Vec<Content> {
     let content = |event: &PersistedEvent| {
         let kind = event.event_type().to_owned();
-        (
-            event.id(),
-            event.stream().clone(),
-            event.version(),
-            kind,
-            event.payload().to_vec(),
-        )
+        (event.id(), event.stream().clone(), event.version(), kind, event.payload().to_vec())
     };
     events.iter().map(content).collect()
 }

@@ -41,15 +41,8 @@ pub async fn a_range_of_versions_reads_just_those<H: Harness>(harness: H) {
     ];
     let mut conn = store.conn().await;
     for (versions, expected) in cases {
-        let read = store
-            .store()
-            .read_stream(&mut conn, &thing("a"), versions)
-            .await;
-        assert_eq!(
-            numbers(read.expect("a read").events()),
-            expected,
-            "{versions:?}"
-        );
+        let read = store.store().read_stream(&mut conn, &thing("a"), versions).await;
+        assert_eq!(numbers(read.expect("a read").events()), expected, "{versions:?}");
     }
 }
 
@@ -67,34 +60,20 @@ pub async fn an_unknown_stream_is_empty<H: Harness>(harness: H) {
 pub async fn the_log_reads_in_position_order<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     for number in 1..=20 {
-        store
-            .append(
-                &thing(&format!("s{}", number % 3)),
-                &[event(number), event(number)],
-            )
-            .await;
+        store.append(&thing(&format!("s{}", number % 3)), &[event(number), event(number)]).await;
     }
     let log = store.log().await;
     assert_eq!(log.len(), 40);
     assert_well_formed(&log);
     for events_max in [1, 7, 39, 40, 41] {
-        let read = store
-            .read_on(Position::START, &EventFilter::default(), events_max)
-            .await;
+        let read = store.read_on(Position::START, &EventFilter::default(), events_max).await;
         assert_eq!(read, log, "{events_max} at a time");
         let middle = log[11].position();
-        let rest = store
-            .read_on(middle, &EventFilter::default(), events_max)
-            .await;
+        let rest = store.read_on(middle, &EventFilter::default(), events_max).await;
         assert_eq!(rest, log[12..], "after {middle}");
     }
     let end = log[39].position();
-    assert!(
-        store
-            .read(end, &EventFilter::default(), limit(10))
-            .await
-            .is_nothing(end)
-    );
+    assert!(store.read(end, &EventFilter::default(), limit(10)).await.is_nothing(end));
 }
 
 /// The database applies a filter as [`EventFilter::matches`] does.
@@ -120,24 +99,18 @@ pub async fn filters_choose_what_their_oracle_chooses<H: Harness>(harness: H) {
         all.clone().with_aggregate_types(["Ordér", "Basket"]),
         all.clone().with_event_types(["pa'id"]),
         all.clone().with_event_types(["Paid", "Placed", "Unknown"]),
-        all.clone()
-            .with_bounded_contexts(["sales"])
-            .with_event_types(["Paid"]),
+        all.clone().with_bounded_contexts(["sales"]).with_event_types(["Paid"]),
         all.clone()
             .with_bounded_contexts(["Stock", "sales"])
             .with_aggregate_types(["Order"])
             .with_event_types(["Placed", "pa'id"])
             .with_partition(Partition::new(1, 2).expect("a partition")),
-        all.clone()
-            .with_bounded_contexts(["\"Sales\"", "Sales,Stock"]),
+        all.clone().with_bounded_contexts(["\"Sales\"", "Sales,Stock"]),
         all.with_partition(Partition::new(0, 3).expect("a partition")),
     ];
     for filter in filters {
-        let expected: Vec<PersistedEvent> = log
-            .iter()
-            .filter(|event| filter.matches(event))
-            .cloned()
-            .collect();
+        let expected: Vec<PersistedEvent> =
+            log.iter().filter(|event| filter.matches(event)).cloned().collect();
         for events_max in [1, 4, 100] {
             let read = store.read_on(Position::START, &filter, events_max).await;
             assert_eq!(read, expected, "{filter:?}, {events_max} at a time");
@@ -149,9 +122,7 @@ pub async fn filters_choose_what_their_oracle_chooses<H: Harness>(harness: H) {
 pub async fn partitions_are_disjoint_and_complete<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     for number in 1..=60 {
-        store
-            .append(&thing(&format!("stream-{}", number % 23)), &[event(number)])
-            .await;
+        store.append(&thing(&format!("stream-{}", number % 23)), &[event(number)]).await;
     }
     for total in [1, 2, 3, 8] {
         let mut seen = Vec::new();
@@ -171,10 +142,7 @@ pub async fn a_filtered_read_is_complete_beyond_its_last_event<H: Harness>(harne
     let store = Fixture::new(harness).await;
     let wanted = StreamId::new("Wanted", "Thing", "1").expect("a valid name");
     store.append(&wanted, &[event(1)]).await;
-    let last = store
-        .append(&thing("a"), &events(2..=9))
-        .await
-        .last_position();
+    let last = store.append(&thing("a"), &events(2..=9)).await.last_position();
 
     let filter = EventFilter::default().with_bounded_contexts(["Wanted"]);
     let batch = store.read(Position::START, &filter, limit(10)).await;
@@ -211,10 +179,7 @@ pub async fn one_read_covers_a_bounded_stretch_of_positions<H: Harness>(harness:
     loop {
         let batch = store.read(after, &filter, limit).await;
         reads += 1;
-        assert!(
-            batch.complete_through.distance_from(after) <= 20,
-            "{batch:?}"
-        );
+        assert!(batch.complete_through.distance_from(after) <= 20, "{batch:?}");
         assert!(batch.complete_through > after, "every read gets further");
         after = batch.complete_through;
         if !batch.events.is_empty() {
@@ -228,20 +193,11 @@ pub async fn one_read_covers_a_bounded_stretch_of_positions<H: Harness>(harness:
 /// Nothing is there, and nothing can still appear below the start.
 pub async fn an_empty_log_is_complete_through_its_start<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
-    let batch = store
-        .read(Position::START, &EventFilter::default(), limit(10))
-        .await;
+    let batch = store.read(Position::START, &EventFilter::default(), limit(10)).await;
     assert!(batch.is_nothing(Position::START), "{batch:?}");
     let mut conn = store.conn().await;
-    let horizon = store
-        .store()
-        .horizon(&mut conn, Position::START)
-        .await
-        .expect("a horizon");
-    assert_eq!(
-        (horizon.position, horizon.end),
-        (Position::START, Position::START)
-    );
+    let horizon = store.store().horizon(&mut conn, Position::START).await.expect("a horizon");
+    assert_eq!((horizon.position, horizon.end), (Position::START, Position::START));
     assert!(horizon.held_by.is_empty());
 }
 
@@ -250,17 +206,10 @@ pub async fn the_horizon_reaches_the_last_committed_event<H: Harness>(harness: H
     let store = Fixture::new(harness).await;
     let mut known = Position::START;
     for number in 1..=3 {
-        let last = store
-            .append(&thing("a"), &events(1..=number))
-            .await
-            .last_position();
+        let last = store.append(&thing("a"), &events(1..=number)).await.last_position();
         let mut conn = store.conn().await;
         for known in [Position::START, known] {
-            let horizon = store
-                .store()
-                .horizon(&mut conn, known)
-                .await
-                .expect("a horizon");
+            let horizon = store.store().horizon(&mut conn, known).await.expect("a horizon");
             assert_eq!(horizon.position, last, "knowing {known}");
             assert!(horizon.end >= horizon.position);
             assert!(horizon.held_by.is_empty());
@@ -275,10 +224,7 @@ pub async fn a_rolled_back_hole_is_passed<H: Harness>(harness: H) {
     store.append(&thing("a"), &[event(1)]).await;
     let mut tx = store.begin().await;
     let any = ExpectedVersion::Any;
-    store
-        .append_in(&mut tx, &thing("a"), any, &events(2..=4))
-        .await
-        .expect("the append succeeds");
+    store.append_in(&mut tx, &thing("a"), any, &events(2..=4)).await.expect("the append succeeds");
     store.rollback(tx).await;
     let last = store.append(&thing("b"), &[event(5)]).await.last_position();
     assert_eq!(numbers(&store.log().await), [1, 5]);
@@ -292,14 +238,9 @@ pub async fn uncommitted_events_are_invisible_to_others<H: Harness>(harness: H) 
     let first = store.append(&thing("a"), &[event(1)]).await.last_position();
     let mut tx = store.begin().await;
     let any = ExpectedVersion::Any;
-    store
-        .append_in(&mut tx, &thing("b"), any, &events(2..=3))
-        .await
-        .expect("the append succeeds");
+    store.append_in(&mut tx, &thing("b"), any, &events(2..=3)).await.expect("the append succeeds");
 
-    let batch = store
-        .read(Position::START, &EventFilter::default(), limit(10))
-        .await;
+    let batch = store.read(Position::START, &EventFilter::default(), limit(10)).await;
     assert_eq!(numbers(&batch.events), [1]);
     assert_eq!(batch.complete_through, first);
     let filtered = EventFilter::default().with_event_types(["Happened"]);
@@ -317,9 +258,5 @@ pub async fn uncommitted_events_are_invisible_to_others<H: Harness>(harness: H) 
 pub async fn the_schema_check_accepts_the_current_schema<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     let mut conn = store.conn().await;
-    store
-        .store()
-        .check_schema(&mut conn)
-        .await
-        .expect("the schema is current");
+    store.store().check_schema(&mut conn).await.expect("the schema is current");
 }

@@ -9,32 +9,18 @@ pub async fn a_repeated_append_returns_what_it_wrote_first<H: Harness>(harness: 
     let store = Fixture::new(harness).await;
     store.append(&thing("a"), &[event(0)]).await;
     let again = events(1..=3);
-    let expected = [
-        ExpectedVersion::exact(1),
-        ExpectedVersion::Any,
-        ExpectedVersion::exact(4),
-    ];
-    let first = store
-        .try_append(&thing("a"), expected[0], &again)
-        .await
-        .expect("the first time");
+    let expected = [ExpectedVersion::exact(1), ExpectedVersion::Any, ExpectedVersion::exact(4)];
+    let first = store.try_append(&thing("a"), expected[0], &again).await.expect("the first time");
     for expected in expected {
-        let replay = store
-            .try_append(&thing("a"), expected, &again)
-            .await
-            .expect("a repetition");
+        let replay = store.try_append(&thing("a"), expected, &again).await.expect("a repetition");
         assert!(replay.is_replay());
         assert_eq!(replay.events(), first.events(), "expecting {expected}");
     }
     store.append(&thing("a"), &[event(4)]).await;
     let mut tx = store.begin().await;
-    let late = store
-        .append_in(&mut tx, &thing("a"), expected[0], &again)
-        .await;
+    let late = store.append_in(&mut tx, &thing("a"), expected[0], &again).await;
     assert!(late.expect("the stream has moved on").is_replay());
-    let next = store
-        .append_in(&mut tx, &thing("a"), ExpectedVersion::exact(5), &[event(5)])
-        .await;
+    let next = store.append_in(&mut tx, &thing("a"), ExpectedVersion::exact(5), &[event(5)]).await;
     assert!(!next.expect("the transaction is usable").is_replay());
     store.commit(tx).await;
     assert_eq!(numbers(&store.log().await), [0, 1, 2, 3, 4, 5]);
@@ -47,36 +33,11 @@ pub async fn a_taken_event_id_is_rejected_and_the_transaction_stays_usable<H: Ha
     store.append(&thing("a"), &known).await;
     let reversed: Vec<Event> = known.iter().rev().cloned().collect();
     let cases = [
-        (
-            "a part of an earlier append",
-            thing("a"),
-            known[..2].to_vec(),
-            true,
-        ),
-        (
-            "a known event first",
-            thing("a"),
-            vec![known[2].clone(), event(4)],
-            false,
-        ),
-        (
-            "a known event last",
-            thing("a"),
-            vec![event(4), known[0].clone()],
-            false,
-        ),
-        (
-            "the same events in another order",
-            thing("a"),
-            reversed,
-            false,
-        ),
-        (
-            "an event of another stream",
-            thing("b"),
-            vec![known[1].clone()],
-            false,
-        ),
+        ("a part of an earlier append", thing("a"), known[..2].to_vec(), true),
+        ("a known event first", thing("a"), vec![known[2].clone(), event(4)], false),
+        ("a known event last", thing("a"), vec![event(4), known[0].clone()], false),
+        ("the same events in another order", thing("a"), reversed, false),
+        ("an event of another stream", thing("b"), vec![known[1].clone()], false),
         (
             "a new event and one of another stream",
             thing("b"),
@@ -84,34 +45,20 @@ pub async fn a_taken_event_id_is_rejected_and_the_transaction_stays_usable<H: Ha
             false,
         ),
     ];
-    for expected in [
-        ExpectedVersion::Any,
-        ExpectedVersion::exact(3),
-        ExpectedVersion::exact(1),
-    ] {
+    for expected in [ExpectedVersion::Any, ExpectedVersion::exact(3), ExpectedVersion::exact(1)] {
         for (what, stream, events, is_replay) in &cases {
             let mut tx = store.begin().await;
-            store
-                .harness
-                .insert_row(&mut tx, what, 1)
-                .await
-                .expect("a row");
+            store.harness.insert_row(&mut tx, what, 1).await.expect("a row");
             match store.append_in(&mut tx, stream, expected, events).await {
                 Ok(replay) => assert!(*is_replay && replay.is_replay(), "{what}: {replay:?}"),
-                Err(AppendError::DuplicateEventId {
-                    event_id, stream, ..
-                }) => {
+                Err(AppendError::DuplicateEventId { event_id, stream, .. }) => {
                     assert!(!is_replay, "{what} repeats consecutive events");
                     assert!(known.iter().any(|known| known.id() == event_id), "{what}");
                     assert_eq!(stream, thing("a"), "{what}");
                 }
                 Err(other) => panic!("{what}, expecting {expected}: {other:?}"),
             }
-            store
-                .harness
-                .insert_row(&mut tx, what, 2)
-                .await
-                .expect("the transaction is usable");
+            store.harness.insert_row(&mut tx, what, 2).await.expect("the transaction is usable");
             store.commit(tx).await;
         }
     }

@@ -14,10 +14,7 @@ pub struct MemoryConnection {
 
 impl MemoryConnection {
     pub(super) fn new(state: SharedState) -> Self {
-        MemoryConnection {
-            state,
-            transaction: None,
-        }
+        MemoryConnection { state, transaction: None }
     }
 
     /// Begins a transaction.
@@ -73,11 +70,7 @@ impl MemoryConnection {
     /// No transaction is open, or it has no savepoint.
     pub fn rollback_to_savepoint(&mut self) -> Result<(), StoreError> {
         let transaction = self.transaction.as_mut().ok_or_else(no_transaction)?;
-        if transaction.return_to_savepoint() {
-            Ok(())
-        } else {
-            Err(misuse("no savepoint is set"))
-        }
+        if transaction.return_to_savepoint() { Ok(()) } else { Err(misuse("no savepoint is set")) }
     }
 
     /// Writes a row of the caller's own, in the transaction if one is open.

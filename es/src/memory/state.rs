@@ -61,10 +61,7 @@ pub(super) struct CheckpointKey {
 
 impl CheckpointKey {
     pub(super) fn new(projection: &ProjectionName, partition: Partition) -> Self {
-        CheckpointKey {
-            projection: projection.clone(),
-            partition_index: partition.index(),
-        }
+        CheckpointKey { projection: projection.clone(), partition_index: partition.index() }
     }
 }
 
@@ -83,10 +80,7 @@ impl State {
 
     pub(super) fn commit(&mut self, mut transaction: Transaction) {
         for event in transaction.events.drain(..) {
-            self.streams
-                .entry(event.stream().clone())
-                .or_default()
-                .push(event.position());
+            self.streams.entry(event.stream().clone()).or_default().push(event.position());
             self.event_ids.insert(event.id(), event.position());
             self.events.insert(event.position(), event);
         }
@@ -109,19 +103,14 @@ impl State {
         locks: impl IntoIterator<Item = Lock>,
     ) -> Result<(), StoreError> {
         let locks: Vec<Lock> = locks.into_iter().collect();
-        let is_free = |lock| {
-            self.locks
-                .get(lock)
-                .is_none_or(|holder| *holder == transaction.id)
-        };
+        let is_free = |lock| self.locks.get(lock).is_none_or(|holder| *holder == transaction.id);
         if !locks.iter().all(is_free) {
             return Err(StoreError::Retryable {
                 transaction: TransactionState::Usable,
                 source: "another open transaction holds the lock".into(),
             });
         }
-        self.locks
-            .extend(locks.into_iter().map(|lock| (lock, transaction.id)));
+        self.locks.extend(locks.into_iter().map(|lock| (lock, transaction.id)));
         Ok(())
     }
 
@@ -130,9 +119,7 @@ impl State {
         transaction: &Transaction,
         count: usize,
     ) -> Vec<Position> {
-        self.appenders
-            .entry(transaction.id)
-            .or_insert(self.last_drawn);
+        self.appenders.entry(transaction.id).or_insert(self.last_drawn);
         let draw = |_| {
             self.last_drawn = self.last_drawn.saturating_add(1);
             self.last_drawn
@@ -147,12 +134,7 @@ impl State {
             open_for: None,
         };
         Horizon {
-            position: self
-                .appenders
-                .values()
-                .copied()
-                .min()
-                .unwrap_or(self.last_drawn),
+            position: self.appenders.values().copied().min().unwrap_or(self.last_drawn),
             end: self.last_drawn,
             held_by: self.appenders.iter().map(held_by).collect(),
         }
@@ -164,13 +146,8 @@ impl State {
         stream: &'a StreamId,
     ) -> impl Iterator<Item = &'a PersistedEvent> {
         let committed = self.streams.get(stream).into_iter().flatten();
-        let own = transaction
-            .events
-            .iter()
-            .filter(move |event| event.stream() == stream);
-        committed
-            .filter_map(|position| self.events.get(position))
-            .chain(own)
+        let own = transaction.events.iter().filter(move |event| event.stream() == stream);
+        committed.filter_map(|position| self.events.get(position)).chain(own)
     }
 
     pub(super) fn stream_version(&self, transaction: &Transaction, stream: &StreamId) -> Version {
@@ -184,10 +161,7 @@ impl State {
         events: &[Event],
     ) -> Vec<ExistingEvent> {
         let find = |id: Uuid| {
-            let committed = self
-                .event_ids
-                .get(&id)
-                .and_then(|position| self.events.get(position));
+            let committed = self.event_ids.get(&id).and_then(|position| self.events.get(position));
             committed.or_else(|| transaction.events.iter().find(|own| own.id() == id))
         };
         let existing = events.iter().filter_map(|event| find(event.id()));
@@ -208,10 +182,7 @@ impl State {
         window: ReadWindow,
     ) -> Vec<PersistedEvent> {
         let first = window.after().saturating_add(1);
-        let committed = self
-            .events
-            .range(first..=window.through())
-            .map(|(_, event)| event);
+        let committed = self.events.range(first..=window.through()).map(|(_, event)| event);
         let own = transaction.events.iter();
         let own = own.filter(|event| (first..=window.through()).contains(&event.position()));
         let mut events: Vec<PersistedEvent> = committed.chain(own).cloned().collect();
@@ -252,19 +223,14 @@ impl State {
             .map(|(key, position)| {
                 let partition = Partition::new(key.partition_index, total)
                     .map_err(|error| StoreError::corrupt(error.to_string()))?;
-                Ok(PartitionCheckpoint {
-                    partition,
-                    position,
-                })
+                Ok(PartitionCheckpoint { partition, position })
             })
             .collect()
     }
 
     pub(super) fn rows(&self, transaction: &Transaction, table: &str) -> Vec<i64> {
         let rows = self.rows.iter().chain(&transaction.rows);
-        rows.filter(|(of, _)| of == table)
-            .map(|(_, value)| *value)
-            .collect()
+        rows.filter(|(of, _)| of == table).map(|(_, value)| *value).collect()
     }
 }
 

@@ -154,8 +154,5 @@ fn the_slots_of_many_ids_spread_over_the_partitions() {
     for id in &ids {
         counts[usize::from(Slot::of(id).get() % 8)] += 1;
     }
-    assert!(
-        counts.iter().all(|count| (800..1200).contains(count)),
-        "{counts:?}"
-    );
+    assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
 }

@@ -8,8 +8,5 @@ mod values;
 mod memory_conformance {
     use es::conformance::MemoryHarness;
 
-    es::conformance_tests!(
-        MemoryHarness,
-        [append_outside_a_transaction, concurrent_appenders]
-    );
+    es::conformance_tests!(MemoryHarness, [append_outside_a_transaction, concurrent_appenders]);
 }

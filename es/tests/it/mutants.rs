@@ -29,19 +29,15 @@ enum Fault {
     CommitsAtOnce,
 }
 
-#[allow(
-    clippy::enum_glob_use,
-    reason = "the faults are the words of this file"
-)]
 use Fault::*;
 
 macro_rules! mutants {
     ($($fault:ident is noticed by $($clause:ident),+;)*) => {
         $($(
-            #[allow(non_snake_case, reason = "the name is the fault's and the clause's")]
+            #[expect(non_snake_case, reason = "the name is the fault's and the clause's")]
             mod $clause {
                 #[test]
-                #[should_panic]
+                #[should_panic(expected = "")]
                 fn $fault() {
                     let harness = super::MutantHarness(super::$fault);
                     es::conformance::run(es::conformance::$clause(harness));
@@ -90,10 +86,7 @@ impl Harness for MutantHarness {
     type Source = Mutant;
 
     async fn source(&self) -> Mutant {
-        Mutant {
-            inner: MemoryStore::default(),
-            fault: self.0,
-        }
+        Mutant { inner: MemoryStore::default(), fault: self.0 }
     }
 
     async fn savepoint(&self, conn: &mut MemoryConnection) -> Result<(), StoreError> {
@@ -158,17 +151,11 @@ impl EventStore for Mutant {
         let stream = self.stream(stream);
         let events: Vec<Event> = events.iter().map(|event| self.event(event)).collect();
         if self.fault == WritesBeforeItRejects && !events.is_empty() {
-            let _ = self
-                .inner
-                .append(conn, &stream, expected, &events[..1])
-                .await;
+            let _ = self.inner.append(conn, &stream, expected, &events[..1]).await;
         }
         if self.fault == CommitsAtOnce {
             let mut other = self.inner.connect();
-            return self
-                .inner
-                .append(&mut other, &stream, expected, &events)
-                .await;
+            return self.inner.append(&mut other, &stream, expected, &events).await;
         }
         let expected = match self.fault {
             IgnoresExpectedVersion => ExpectedVersion::Any,
@@ -195,9 +182,7 @@ impl EventStore for Mutant {
             IgnoresVersionRange => VersionRange::ALL,
             _ => versions.into(),
         };
-        self.inner
-            .read_stream(conn, &self.stream(stream), versions)
-            .await
+        self.inner.read_stream(conn, &self.stream(stream), versions).await
     }
 
     async fn horizon(
@@ -207,10 +192,7 @@ impl EventStore for Mutant {
     ) -> Result<Horizon, StoreError> {
         let horizon = self.inner.horizon(conn, known).await?;
         match self.fault {
-            TakesTheLastPositionForTheHorizon => Ok(Horizon {
-                position: horizon.end,
-                ..horizon
-            }),
+            TakesTheLastPositionForTheHorizon => Ok(Horizon { position: horizon.end, ..horizon }),
             _ => Ok(horizon),
         }
     }
@@ -245,11 +227,7 @@ impl CheckpointStore for Mutant {
         projection: &ProjectionName,
         partition: Partition,
     ) -> Result<Position, CheckpointError> {
-        match self
-            .inner
-            .register_checkpoint(conn, projection, partition)
-            .await
-        {
+        match self.inner.register_checkpoint(conn, projection, partition).await {
             Err(CheckpointError::PartitionCount { .. }) if self.fault == IgnoresPartitionCount => {
                 Ok(Position::START)
             }
@@ -263,9 +241,7 @@ impl CheckpointStore for Mutant {
         projection: &ProjectionName,
         partition: Partition,
     ) -> Result<Position, CheckpointError> {
-        self.inner
-            .lock_checkpoint(conn, projection, partition)
-            .await
+        self.inner.lock_checkpoint(conn, projection, partition).await
     }
 
     async fn save_checkpoint(
@@ -278,15 +254,11 @@ impl CheckpointStore for Mutant {
     ) -> Result<(), CheckpointError> {
         let from = match self.fault {
             SavesStaleCheckpoints => {
-                self.inner
-                    .lock_checkpoint(conn, projection, partition)
-                    .await?
+                self.inner.lock_checkpoint(conn, projection, partition).await?
             }
             _ => from,
         };
-        self.inner
-            .save_checkpoint(conn, projection, partition, from, to)
-            .await
+        self.inner.save_checkpoint(conn, projection, partition, from, to).await
     }
 
     async fn checkpoints(

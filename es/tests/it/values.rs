@@ -8,39 +8,17 @@ use es::{
 #[test]
 fn identifiers_that_a_database_would_change_are_refused() {
     let invalid = |id: &str| StreamId::new("Sales", "Order", id).expect_err(id);
-    assert!(matches!(
-        invalid(""),
-        InvalidIdentifier::Empty {
-            field: "aggregate id"
-        }
-    ));
-    assert!(matches!(
-        invalid(&"x".repeat(256)),
-        InvalidIdentifier::TooLong { bytes: 256, .. }
-    ));
-    assert!(matches!(
-        invalid(&"ż".repeat(128)),
-        InvalidIdentifier::TooLong { bytes: 256, .. }
-    ));
+    assert!(matches!(invalid(""), InvalidIdentifier::Empty { field: "aggregate id" }));
+    assert!(matches!(invalid(&"x".repeat(256)), InvalidIdentifier::TooLong { bytes: 256, .. }));
+    assert!(matches!(invalid(&"ż".repeat(128)), InvalidIdentifier::TooLong { bytes: 256, .. }));
     for control in ["a\0b", "a\nb", "a\u{7f}", "\u{85}a"] {
-        assert!(matches!(
-            invalid(control),
-            InvalidIdentifier::ControlCharacter { .. }
-        ));
+        assert!(matches!(invalid(control), InvalidIdentifier::ControlCharacter { .. }));
     }
     for white in [" a", "a ", "a\u{a0}", "\u{3000}a"] {
-        assert!(
-            matches!(invalid(white), InvalidIdentifier::OuterWhiteSpace { .. }),
-            "{white:?}"
-        );
+        assert!(matches!(invalid(white), InvalidIdentifier::OuterWhiteSpace { .. }), "{white:?}");
     }
     for fine in ["a", "a b", "x/y.z", "ż", &"x".repeat(255)] {
-        assert_eq!(
-            StreamId::new("Sales", "Order", fine)
-                .expect(fine)
-                .aggregate_id(),
-            fine
-        );
+        assert_eq!(StreamId::new("Sales", "Order", fine).expect(fine).aggregate_id(), fine);
     }
     assert!(StreamId::new("", "Order", "1").is_err());
     assert!(StreamId::new("Sales", " Order", "1").is_err());
@@ -51,10 +29,7 @@ fn identifiers_that_a_database_would_change_are_refused() {
 #[test]
 fn an_invalid_identifier_says_what_to_do() {
     let error = StreamId::new("Sales", "Order", "7 ").expect_err("white space");
-    assert_eq!(
-        error.to_string(),
-        "aggregate id \"7 \" begins or ends with white space: trim it"
-    );
+    assert_eq!(error.to_string(), "aggregate id \"7 \" begins or ends with white space: trim it");
 }
 
 #[test]
@@ -70,10 +45,7 @@ fn metadata_must_be_json() {
     let event = Event::new("Placed", "x").expect("valid");
     assert!(event.clone().with_metadata_json("{\"a\":1}").is_ok());
     for broken in ["", "{", "{\"a\":1} x", "\u{feff}1"] {
-        assert!(
-            event.clone().with_metadata_json(broken).is_err(),
-            "{broken:?}"
-        );
+        assert!(event.clone().with_metadata_json(broken).is_err(), "{broken:?}");
     }
 }
 
@@ -95,10 +67,7 @@ fn a_partition_that_does_not_exist_is_refused() {
         Partition::new(4, 4).expect_err("too high").to_string(),
         "partition 4 of 4: the index runs from 0 to 3"
     );
-    assert_eq!(
-        Partition::new(0, 0),
-        Err(InvalidPartition::Total { total: 0 })
-    );
+    assert_eq!(Partition::new(0, 0), Err(InvalidPartition::Total { total: 0 }));
     assert!(Partition::new(0, SLOT_COUNT).is_ok());
     assert!(Partition::new(0, SLOT_COUNT + 1).is_err());
     assert!(Partition::split(0).is_err());
@@ -109,16 +78,7 @@ fn table_names_are_identifiers() {
     for name in ["events", "_x", "Order", "a1_b2", &"x".repeat(40)] {
         assert_eq!(name.parse::<SqlName>().expect(name).as_str(), name);
     }
-    for name in [
-        "",
-        "1a",
-        "a-b",
-        "a b",
-        "a\"b",
-        "żółw",
-        "a.b",
-        &"x".repeat(41),
-    ] {
+    for name in ["", "1a", "a-b", "a b", "a\"b", "żółw", "a.b", &"x".repeat(41)] {
         assert!(name.parse::<SqlName>().is_err(), "{name:?}");
     }
 }

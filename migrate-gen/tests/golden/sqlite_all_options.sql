@@ -105,5 +105,6 @@ create table "order_schema" (
     applied_at text default current_timestamp
 ) strict;
 
+-- One row, and one only: a second run of this file is refused by the primary key.
 insert into "order_schema" (version)
 values (1);

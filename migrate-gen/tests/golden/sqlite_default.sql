@@ -91,5 +91,6 @@ create table "events_schema" (
     applied_at text default current_timestamp
 ) strict;
 
+-- One row, and one only: a second run of this file is refused by the primary key.
 insert into "events_schema" (version)
 values (1);

@@ -45,10 +45,8 @@ fn assert_failure(output: &Output, message_parts: &[&str]) {
 
 #[track_caller]
 fn assert_empty(directory: &TempDir) {
-    let entries: Vec<PathBuf> = fs::read_dir(directory.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .collect();
+    let entries: Vec<PathBuf> =
+        fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().path()).collect();
     assert_eq!(entries, Vec::<PathBuf>::new());
 }
 
@@ -72,24 +70,14 @@ fn only_the_database_must_be_named() {
          next: run it once, with your migration tool (`sqlx migrate run`) or with \
          `sqlite3 -bail app.db < migrations/0001_event_store.sql`\n"
     );
-    assert_eq!(
-        fs::read_to_string(directory.path().join(DEFAULT_PATH)).unwrap(),
-        default_sql()
-    );
+    assert_eq!(fs::read_to_string(directory.path().join(DEFAULT_PATH)).unwrap(), default_sql());
 }
 
 #[test]
 fn a_file_with_other_content_is_not_overwritten() {
     let (directory, path) = directory_with_other_migration();
     let output = migrate_gen(directory.path(), &[]);
-    assert_failure(
-        &output,
-        &[
-            "migrations/0001_event_store.sql exists",
-            "--filename",
-            "--force",
-        ],
-    );
+    assert_failure(&output, &["migrations/0001_event_store.sql exists", "--filename", "--force"]);
     assert_eq!(fs::read_to_string(path).unwrap(), "select 1;\n");
 }
 
@@ -109,10 +97,7 @@ fn a_file_that_holds_the_same_already_is_left_alone() {
     for arguments in [&[][..], &["--force"]] {
         let output = migrate_gen(directory.path(), arguments);
         assert_success(&output);
-        assert!(
-            stdout(&output).contains("holds the same already"),
-            "{output:?}"
-        );
+        assert!(stdout(&output).contains("holds the same already"), "{output:?}");
     }
 }
 
@@ -157,13 +142,7 @@ fn stdout_and_force_exclude_each_other() {
 #[test]
 fn a_bad_table_name_is_explained() {
     let directory = tempfile::tempdir().unwrap();
-    for name in [
-        "my events",
-        "1st",
-        "",
-        "a\"; drop table x; --",
-        &"x".repeat(41),
-    ] {
+    for name in ["my events", "1st", "", "a\"; drop table x; --", &"x".repeat(41)] {
         let output = migrate_gen(directory.path(), &["--events-table", name]);
         assert_failure(&output, &["--events-table", "begin with a letter or _"]);
     }
@@ -176,10 +155,7 @@ fn tables_with_one_name_are_refused() {
     for place in [&[][..], &["--stdout"]] {
         let arguments = [&["--projections-table", "Events"], place].concat();
         let output = migrate_gen(directory.path(), &arguments);
-        assert_failure(
-            &output,
-            &["would be called \"Events\"", "--projections-table"],
-        );
+        assert_failure(&output, &["would be called \"Events\"", "--projections-table"]);
     }
     assert_empty(&directory);
 }

@@ -1,8 +1,5 @@
 //! The text of the migrations, the command that writes them, and whether databases run them.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that cannot go on panics, helpers too"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics, helpers too")]
 
 mod command;
 mod golden;

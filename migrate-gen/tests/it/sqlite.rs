@@ -29,10 +29,7 @@ fn insert_event(table: &str, changes: &[(&str, &str)]) -> String {
     let change = |column: &str| changes.iter().find(|(name, _)| *name == column);
     let columns = GOOD_EVENT.map(|(column, _)| column).join(", ");
     let values = GOOD_EVENT.map(|(column, value)| change(column).map_or(value, |(_, v)| *v));
-    format!(
-        "insert into \"{table}\" ({columns}) values ({})",
-        values.join(", ")
-    )
+    format!("insert into \"{table}\" ({columns}) values ({})", values.join(", "))
 }
 
 fn tables(events: &str, projections: &str, checkpoints: &str) -> TableNames {
@@ -43,9 +40,7 @@ fn tables(events: &str, projections: &str, checkpoints: &str) -> TableNames {
 }
 
 async fn run(conn: &mut SqliteConnection, sql: impl Into<String>) -> Result<u64, sqlx::Error> {
-    let done = sqlx::raw_sql(AssertSqlSafe(sql.into()))
-        .execute(conn)
-        .await?;
+    let done = sqlx::raw_sql(AssertSqlSafe(sql.into())).execute(conn).await?;
     Ok(done.rows_affected())
 }
 
@@ -122,34 +117,17 @@ async fn names_can_be_key_words_and_indexes_be_added() {
     .assert_eq(&listing(&mut conn).await);
 
     run(&mut conn, insert_event("order", &[])).await.unwrap();
-    run(&mut conn, r#"insert into "group" values ('totals', 1)"#)
-        .await
-        .unwrap();
-    run(
-        &mut conn,
-        r#"insert into "Select" values ('totals', 0, 1, 0)"#,
-    )
-    .await
-    .unwrap();
-    let orphan = refusal(
-        &mut conn,
-        r#"insert into "Select" values ('other', 0, 1, 0)"#,
-    )
-    .await;
+    run(&mut conn, r#"insert into "group" values ('totals', 1)"#).await.unwrap();
+    run(&mut conn, r#"insert into "Select" values ('totals', 0, 1, 0)"#).await.unwrap();
+    let orphan = refusal(&mut conn, r#"insert into "Select" values ('other', 0, 1, 0)"#).await;
     assert_eq!(orphan, "FOREIGN KEY constraint failed");
 }
 
 #[tokio::test]
 async fn the_version_of_the_schema_is_recorded_once() {
     let mut conn = default_database().await;
-    assert_eq!(
-        number(&mut conn, "select count(*) from events_schema").await,
-        1
-    );
-    assert_eq!(
-        number(&mut conn, "select version from events_schema").await,
-        SCHEMA_VERSION
-    );
+    assert_eq!(number(&mut conn, "select count(*) from events_schema").await, 1);
+    assert_eq!(number(&mut conn, "select version from events_schema").await, SCHEMA_VERSION);
     let age = "select unixepoch() - unixepoch(applied_at) from events_schema";
     assert!((0..60).contains(&number(&mut conn, age).await));
 }
@@ -185,10 +163,7 @@ async fn an_event_id_is_stored_once() {
     let mut conn = default_database().await;
     run(&mut conn, insert_event("events", &[])).await.unwrap();
     let again = insert_event("events", &[("aggregate_version", "2")]);
-    assert_eq!(
-        refusal(&mut conn, again).await,
-        "UNIQUE constraint failed: events.event_id"
-    );
+    assert_eq!(refusal(&mut conn, again).await, "UNIQUE constraint failed: events.event_id");
 }
 
 #[tokio::test]
@@ -200,11 +175,7 @@ async fn a_bad_event_is_refused() {
         ("slot", "16384", "CHECK"),
         ("event_id", "x'0198c0de'", "CHECK"),
         ("payload", "'{}'", "cannot store TEXT value in BLOB column"),
-        (
-            "created_at",
-            "'2026-01-01'",
-            "cannot store TEXT value in INTEGER column",
-        ),
+        ("created_at", "'2026-01-01'", "cannot store TEXT value in INTEGER column"),
     ] {
         let message = refusal(&mut conn, insert_event("events", &[(column, value)])).await;
         assert!(message.contains(reason), "{column} {value}: {message}");
@@ -215,10 +186,7 @@ async fn a_bad_event_is_refused() {
         }
         let insert = insert_event("events", &[(column, "null")]);
         let message = refusal(&mut conn, insert).await;
-        assert_eq!(
-            message,
-            format!("NOT NULL constraint failed: events.{column}")
-        );
+        assert_eq!(message, format!("NOT NULL constraint failed: events.{column}"));
     }
     assert_eq!(number(&mut conn, "select count(*) from events").await, 0);
 }
@@ -228,11 +196,7 @@ async fn the_first_and_last_slot_and_missing_optional_values_are_accepted() {
     let mut conn = default_database().await;
     let optional = [("metadata", "null"), ("correlation_id", "null")];
     let first = insert_event("events", &[&[("slot", "0")], &optional[..]].concat());
-    let last = [
-        ("slot", "16383"),
-        ("aggregate_version", "2"),
-        ("event_id", OTHER_EVENT_ID),
-    ];
+    let last = [("slot", "16383"), ("aggregate_version", "2"), ("event_id", OTHER_EVENT_ID)];
     run(&mut conn, first).await.unwrap();
     run(&mut conn, insert_event("events", &last)).await.unwrap();
     let empty = "select count(*) from events where trace_id is null and causation_id is null";
@@ -245,27 +209,14 @@ async fn the_position_of_a_deleted_event_is_not_given_again() {
     run(&mut conn, insert_event("events", &[])).await.unwrap();
     run(&mut conn, "delete from events").await.unwrap();
     run(&mut conn, insert_event("events", &[])).await.unwrap();
-    assert_eq!(
-        number(&mut conn, "select global_position from events").await,
-        2
-    );
+    assert_eq!(number(&mut conn, "select global_position from events").await, 2);
 }
 
 #[tokio::test]
 async fn bad_projections_and_checkpoints_are_refused() {
     let mut conn = default_database().await;
-    run(
-        &mut conn,
-        "insert into projections values ('one', 1), ('most', 16384)",
-    )
-    .await
-    .unwrap();
-    run(
-        &mut conn,
-        "insert into projection_checkpoints values ('one', 0, 0, 0)",
-    )
-    .await
-    .unwrap();
+    run(&mut conn, "insert into projections values ('one', 1), ('most', 16384)").await.unwrap();
+    run(&mut conn, "insert into projection_checkpoints values ('one', 0, 0, 0)").await.unwrap();
     for (insert, reason) in [
         ("projections values ('one', 2)", "UNIQUE"),
         ("projections values ('none', 0)", "CHECK"),
@@ -273,10 +224,7 @@ async fn bad_projections_and_checkpoints_are_refused() {
         ("projections values (null, 1)", "NOT NULL"),
         ("projection_checkpoints values ('one', 0, 5, 0)", "UNIQUE"),
         ("projection_checkpoints values ('one', 1, -1, 0)", "CHECK"),
-        (
-            "projection_checkpoints values ('unknown', 0, 0, 0)",
-            "FOREIGN KEY",
-        ),
+        ("projection_checkpoints values ('unknown', 0, 0, 0)", "FOREIGN KEY"),
     ] {
         let message = refusal(&mut conn, format!("insert into {insert}")).await;
         assert!(message.contains(reason), "{insert}: {message}");
@@ -294,21 +242,11 @@ async fn two_stores_fit_in_one_database() {
 
     run(&mut conn, insert_event("events", &[])).await.unwrap();
     run(&mut conn, insert_event("log", &[])).await.unwrap();
-    run(&mut conn, "insert into views values ('totals', 1)")
-        .await
-        .unwrap();
+    run(&mut conn, "insert into views values ('totals', 1)").await.unwrap();
     let other_store = "insert into projection_checkpoints values ('totals', 0, 0, 0)";
-    assert_eq!(
-        refusal(&mut conn, other_store).await,
-        "FOREIGN KEY constraint failed"
-    );
-    run(&mut conn, "insert into progress values ('totals', 0, 0, 0)")
-        .await
-        .unwrap();
-    assert_eq!(
-        number(&mut conn, "select version from log_schema").await,
-        SCHEMA_VERSION
-    );
+    assert_eq!(refusal(&mut conn, other_store).await, "FOREIGN KEY constraint failed");
+    run(&mut conn, "insert into progress values ('totals', 0, 0, 0)").await.unwrap();
+    assert_eq!(number(&mut conn, "select version from log_schema").await, SCHEMA_VERSION);
 }
 
 #[tokio::test]
@@ -316,10 +254,7 @@ async fn a_second_run_fails_and_changes_nothing() {
     let sql = Schema::new(Database::Sqlite).to_sql().unwrap();
     let mut conn = default_database().await;
     let before = listing(&mut conn).await;
-    assert_eq!(
-        refusal(&mut conn, &sql).await,
-        "table \"events\" already exists"
-    );
+    assert_eq!(refusal(&mut conn, &sql).await, "table \"events\" already exists");
 
     // A shell that goes on after an error runs every statement.
     let statements: Vec<&str> = sql.split_inclusive(";\n").collect();
@@ -328,37 +263,27 @@ async fn a_second_run_fails_and_changes_nothing() {
         refusal(&mut conn, statement).await;
     }
     assert_eq!(listing(&mut conn).await, before);
-    assert_eq!(
-        number(&mut conn, "select count(*) from events_schema").await,
-        1
-    );
+    assert_eq!(number(&mut conn, "select count(*) from events_schema").await, 1);
 }
 
 #[tokio::test]
 async fn the_migrator_of_sqlx_runs_the_default_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("0001_event_store.sql");
-    Schema::new(Database::Sqlite)
-        .write_to(&path, ExistingFile::Keep)
-        .unwrap();
+    Schema::new(Database::Sqlite).write_to(&path, ExistingFile::Keep).unwrap();
     let migrator = Migrator::new(directory.path()).await.unwrap();
     let mut conn = empty_database().await;
     for _ in 0..2 {
         migrator.run(&mut conn).await.unwrap();
     }
-    assert_eq!(
-        number(&mut conn, "select version from events_schema").await,
-        SCHEMA_VERSION
-    );
+    assert_eq!(number(&mut conn, "select version from events_schema").await, SCHEMA_VERSION);
 }
 
 #[tokio::test]
 async fn the_file_runs_inside_the_transaction_of_the_caller() {
     let mut conn = empty_database().await;
     let mut tx = conn.begin().await.unwrap();
-    run(&mut tx, Schema::new(Database::Sqlite).to_sql().unwrap())
-        .await
-        .unwrap();
+    run(&mut tx, Schema::new(Database::Sqlite).to_sql().unwrap()).await.unwrap();
     tx.rollback().await.unwrap();
     assert_eq!(listing(&mut conn).await, "");
 }

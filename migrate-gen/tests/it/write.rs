@@ -14,43 +14,27 @@ fn with_tables(events: &str, projections: &str) -> Schema {
 #[test]
 fn two_tables_cannot_share_a_name_that_differs_only_in_case() {
     let error = with_tables("Log", "log").to_sql().unwrap_err();
-    assert!(
-        matches!(error, SchemaError::DuplicateName { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, SchemaError::DuplicateName { .. }), "{error}");
 }
 
 #[test]
 fn no_table_can_have_the_name_derived_for_the_schema_version() {
     let error = with_tables("log", "log_schema").to_sql().unwrap_err();
-    assert!(
-        matches!(error, SchemaError::DuplicateName { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, SchemaError::DuplicateName { .. }), "{error}");
 }
 
 #[test]
 fn names_sqlite_reserves_are_refused() {
-    let error = with_tables("SQLite_log", "projections")
-        .to_sql()
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "sqlite reserves names like \"SQLite_log\" for itself"
-    );
+    let error = with_tables("SQLite_log", "projections").to_sql().unwrap_err();
+    assert_eq!(error.to_string(), "sqlite reserves names like \"SQLite_log\" for itself");
 }
 
 #[test]
 fn a_schema_without_sql_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("migrations/0001_event_store.sql");
-    let error = with_tables("log", "log")
-        .write_to(&path, ExistingFile::Replace)
-        .unwrap_err();
-    assert!(
-        matches!(error, WriteError::Schema(SchemaError::DuplicateName { .. })),
-        "{error}"
-    );
+    let error = with_tables("log", "log").write_to(&path, ExistingFile::Replace).unwrap_err();
+    assert!(matches!(error, WriteError::Schema(SchemaError::DuplicateName { .. })), "{error}");
     assert!(!path.parent().unwrap().exists());
 }
 
@@ -59,9 +43,7 @@ fn replacing_leaves_no_other_file_behind() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("0001_event_store.sql");
     fs::write(&path, "old").unwrap();
-    let written = Schema::new(Database::Sqlite)
-        .write_to(&path, ExistingFile::Replace)
-        .unwrap();
+    let written = Schema::new(Database::Sqlite).write_to(&path, ExistingFile::Replace).unwrap();
     assert_eq!(written, Written::Replaced);
     assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
 }
@@ -74,9 +56,7 @@ fn the_file_has_the_permissions_of_any_other_new_file() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("0001_event_store.sql");
     let other = directory.path().join("other");
-    Schema::new(Database::Sqlite)
-        .write_to(&path, ExistingFile::Keep)
-        .unwrap();
+    Schema::new(Database::Sqlite).write_to(&path, ExistingFile::Keep).unwrap();
     fs::write(&other, "").unwrap();
     let mode = |path| fs::metadata(path).unwrap().permissions().mode();
     assert_eq!(mode(path), mode(other));

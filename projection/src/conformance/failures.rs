@@ -77,73 +77,35 @@ where
     let log = stage.store.log().await;
     let poison = log[9].position();
     let fails = |number| {
-        if number == 9 {
-            Err("it is poison".into())
-        } else {
-            Ok(())
-        }
+        if number == 9 { Err("it is poison".into()) } else { Ok(()) }
     };
     let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
-    let failing = Arc::new(Failing {
-        recorder,
-        fails: Box::new(fails),
-        in_batches,
-    });
+    let failing = Arc::new(Failing { recorder, fails: Box::new(fails), in_batches });
     for _ in 0..2 {
         let processor = stage.processor(&failing);
-        let error = processor
-            .run(CancellationToken::new())
-            .await
-            .expect_err("the handler fails");
-        let ProcessorError::Handler {
-            projection,
-            partition,
-            position,
-            event_type,
-            source,
-        } = &error
+        let error = processor.run(CancellationToken::new()).await.expect_err("the handler fails");
+        let ProcessorError::Handler { projection, partition, position, event_type, source } =
+            &error
         else {
             panic!("{error:?}")
         };
-        assert_eq!(
-            (projection.as_str(), *partition, *position),
-            ("p", Partition::ALL, poison)
-        );
+        assert_eq!((projection.as_str(), *partition, *position), ("p", Partition::ALL, poison));
         assert_eq!(event_type, "Happened");
         assert_eq!(source.to_string(), "it is poison");
         let text = error.to_string();
         assert!(text.contains("projection p, partition 0/1"), "{text}");
-        assert!(
-            text.contains(&format!("event {poison} (Happened)")),
-            "{text}"
-        );
-        assert_eq!(
-            stage.handled("p").await.len(),
-            9,
-            "the good prefix is there, once"
-        );
-        assert_eq!(
-            stage.checkpoint("p", Partition::ALL).await,
-            log[8].position()
-        );
+        assert!(text.contains(&format!("event {poison} (Happened)")), "{text}");
+        assert_eq!(stage.handled("p").await.len(), 9, "the good prefix is there, once");
+        assert_eq!(stage.checkpoint("p", Partition::ALL).await, log[8].position());
     }
     let better = stage.processor(&stage.recorder("p"));
-    better
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("the rest is handled");
-    stage
-        .assert_handled_once("p", &EventFilter::default())
-        .await;
+    better.run_until_caught_up(CancellationToken::new()).await.expect("the rest is handled");
+    stage.assert_handled_once("p", &EventFilter::default()).await;
 }
 
 fn retryable() -> HandlerError {
     let source = "a deadlock".into();
-    StoreError::Retryable {
-        transaction: TransactionState::MustRollBack,
-        source,
-    }
-    .into()
+    StoreError::Retryable { transaction: TransactionState::MustRollBack, source }.into()
 }
 
 /// An error that is the database's doing is tried again, and its effects are there once.
@@ -159,19 +121,10 @@ where
         _ => Ok(()),
     };
     let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
-    let failing = Arc::new(Failing {
-        recorder,
-        fails: Box::new(fails),
-        in_batches: false,
-    });
+    let failing = Arc::new(Failing { recorder, fails: Box::new(fails), in_batches: false });
     let processor = stage.processor(&failing);
-    processor
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("the fourth time");
-    stage
-        .assert_handled_once("p", &EventFilter::default())
-        .await;
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("the fourth time");
+    stage.assert_handled_once("p", &EventFilter::default()).await;
 }
 
 /// A database that never stops asking for another attempt ends the run.
@@ -183,20 +136,10 @@ where
     append_numbers(&stage.store, 3).await;
     let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
     let fails = Box::new(|_| Err(retryable()));
-    let failing = Arc::new(Failing {
-        recorder,
-        fails,
-        in_batches: false,
-    });
+    let failing = Arc::new(Failing { recorder, fails, in_batches: false });
     let processor = stage.processor(&failing).with_attempts_max(batch(3));
-    let error = processor
-        .run(CancellationToken::new())
-        .await
-        .expect_err("it gives up");
-    assert!(
-        matches!(error, ProcessorError::RetriesExhausted { attempts: 3, .. }),
-        "{error:?}"
-    );
+    let error = processor.run(CancellationToken::new()).await.expect_err("it gives up");
+    assert!(matches!(error, ProcessorError::RetriesExhausted { attempts: 3, .. }), "{error:?}");
     assert!(stage.handled("p").await.is_empty());
 }
 
@@ -212,12 +155,7 @@ impl<H: Harness> Pausing<H> {
     fn new(harness: &Arc<H>, pause_at: i64) -> Arc<Self> {
         let recorder = Recorder::new(Arc::clone(harness), "p");
         let (entered, leave) = (Notify::new(), Notify::new());
-        Arc::new(Pausing {
-            recorder,
-            pause_at,
-            entered,
-            leave,
-        })
+        Arc::new(Pausing { recorder, pause_at, entered, leave })
     }
 }
 
@@ -252,13 +190,8 @@ where
     assert!(stage.handled("p").await.is_empty());
     assert_eq!(stage.checkpoint("p", Partition::ALL).await, Position::START);
     let again = stage.processor(&stage.recorder("p"));
-    again
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("it catches up");
-    stage
-        .assert_handled_once("p", &EventFilter::default())
-        .await;
+    again.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    stage.assert_handled_once("p", &EventFilter::default()).await;
 }
 
 /// A shutdown in the middle of a batch lets it finish, and no further one begins.
@@ -282,24 +215,12 @@ where
 }
 
 async fn force_checkpoint<H: Harness>(stage: &Stage<H>, to: impl Fn(Position) -> Position) {
-    let (name, store) = (
-        ProjectionName::new("p").expect("a valid name"),
-        stage.source.store(),
-    );
+    let (name, store) = (ProjectionName::new("p").expect("a valid name"), stage.source.store());
     let mut tx = stage.source.begin().await.expect("a transaction");
-    let from = store
-        .lock_checkpoint(&mut tx, &name, Partition::ALL)
-        .await
-        .expect("it is there");
-    let moved = store
-        .save_checkpoint(&mut tx, &name, Partition::ALL, from, to(from))
-        .await;
+    let from = store.lock_checkpoint(&mut tx, &name, Partition::ALL).await.expect("it is there");
+    let moved = store.save_checkpoint(&mut tx, &name, Partition::ALL, from, to(from)).await;
     moved.expect("it is where it was");
-    stage
-        .source
-        .commit(tx)
-        .await
-        .expect("the transaction commits");
+    stage.source.commit(tx).await.expect("the transaction commits");
 }
 
 /// A checkpoint edited to lie behind the end of the log would skip what is appended next.
@@ -310,19 +231,10 @@ where
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 3).await;
     let processor = stage.processor(&stage.recorder("p"));
-    processor
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("it catches up");
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     force_checkpoint(&stage, |from| from.saturating_add(1000)).await;
-    let error = processor
-        .run(CancellationToken::new())
-        .await
-        .expect_err("beyond the log");
-    assert!(
-        matches!(error, ProcessorError::CheckpointBeyondLog { .. }),
-        "{error:?}"
-    );
+    let error = processor.run(CancellationToken::new()).await.expect_err("beyond the log");
+    assert!(matches!(error, ProcessorError::CheckpointBeyondLog { .. }), "{error:?}");
 }
 
 /// A checkpoint set back while the processor runs would repeat what is already applied.
@@ -344,15 +256,8 @@ where
     let run = processor.run(CancellationToken::new());
     let (ended, ()) = futures_util::future::join(run, meddle).await;
     let error = ended.expect_err("the checkpoint went back");
-    assert!(
-        matches!(error, ProcessorError::CheckpointWentBack { .. }),
-        "{error:?}"
-    );
-    assert_eq!(
-        stage.handled("p").await.len(),
-        14,
-        "nothing was applied twice"
-    );
+    assert!(matches!(error, ProcessorError::CheckpointWentBack { .. }), "{error:?}");
+    assert_eq!(stage.handled("p").await.len(), 14, "nothing was applied twice");
 }
 
 /// A processor started with another number of partitions handles nothing.
@@ -364,23 +269,13 @@ where
     append_numbers(&stage.store, 3).await;
     let recorder = stage.recorder("p");
     let whole = stage.processor(&recorder);
-    whole
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("it catches up");
-    let part = stage
-        .processor(&recorder)
-        .with_partition(Partition::new(1, 2).expect("valid"));
-    let error = part
-        .run(CancellationToken::new())
-        .await
-        .expect_err("another count");
+    whole.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    let part = stage.processor(&recorder).with_partition(Partition::new(1, 2).expect("valid"));
+    let error = part.run(CancellationToken::new()).await.expect_err("another count");
     let ProcessorError::Checkpoint(CheckpointError::PartitionCount { stored, asked, .. }) = error
     else {
         panic!("{error:?}")
     };
     assert_eq!((stored, asked), (1, 2));
-    stage
-        .assert_handled_once("p", &EventFilter::default())
-        .await;
+    stage.assert_handled_once("p", &EventFilter::default()).await;
 }

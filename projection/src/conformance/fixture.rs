@@ -25,11 +25,7 @@ impl<H: Harness> Recorder<H> {
     /// A recorder of everything.
     pub fn new(harness: Arc<H>, name: &str) -> Self {
         let name = ProjectionName::new(name).expect("a valid name");
-        Recorder {
-            harness,
-            name,
-            filter: EventFilter::default(),
-        }
+        Recorder { harness, name, filter: EventFilter::default() }
     }
 
     /// A recorder of what the filter wants.
@@ -45,10 +41,7 @@ impl<H: Harness> Recorder<H> {
         event: &PersistedEvent,
     ) -> Result<(), HandlerError> {
         let position = event.position().get();
-        Ok(self
-            .harness
-            .insert_row(conn, self.name.as_str(), position)
-            .await?)
+        Ok(self.harness.insert_row(conn, self.name.as_str(), position).await?)
     }
 }
 
@@ -81,11 +74,7 @@ impl<H: Harness> Stage<H> {
         let harness = Arc::new(harness);
         let store = Fixture::new(Arc::clone(&harness)).await;
         let source = Arc::new(store.source.clone());
-        Stage {
-            harness,
-            store,
-            source,
-        }
+        Stage { harness, store, source }
     }
 
     pub(super) fn recorder(&self, name: &str) -> Arc<Recorder<H>> {
@@ -105,9 +94,7 @@ impl<H: Harness> Stage<H> {
     pub(super) async fn handled(&self, name: &str) -> Vec<Position> {
         let mut conn = self.store.conn().await;
         let rows = self.harness.rows(&mut conn, name).await.expect("rows");
-        rows.into_iter()
-            .map(|row| Position::try_from(row).expect("a position"))
-            .collect()
+        rows.into_iter().map(|row| Position::try_from(row).expect("a position")).collect()
     }
 
     /// Checks that every event of the log which `filter` wants was handled once under `name`,
@@ -127,10 +114,7 @@ impl<H: Harness> Stage<H> {
         let mut last: BTreeMap<&StreamId, Position> = BTreeMap::new();
         for position in handled {
             let before = last.insert(wanted[&position].stream(), position);
-            assert!(
-                before < Some(position),
-                "{name}: {position} after {before:?} of its stream"
-            );
+            assert!(before < Some(position), "{name}: {position} after {before:?} of its stream");
         }
     }
 
@@ -166,9 +150,7 @@ pub(super) async fn append_stubbornly<H: Harness>(
             continue;
         };
         let events = std::slice::from_ref(&event);
-        let result = store
-            .append_in(&mut tx, stream, ExpectedVersion::Any, events)
-            .await;
+        let result = store.append_in(&mut tx, stream, ExpectedVersion::Any, events).await;
         let done = match result {
             Ok(_) => store.source.commit(tx).await.is_ok(),
             Err(error) => {

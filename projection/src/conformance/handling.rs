@@ -20,20 +20,12 @@ where
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 20).await;
     let processor = stage.processor(&stage.recorder("p"));
-    processor
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("it catches up");
-    stage
-        .assert_handled_once("p", &EventFilter::default())
-        .await;
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    stage.assert_handled_once("p", &EventFilter::default()).await;
     let log = stage.store.log().await;
     let handled = stage.handled("p").await;
     assert!(handled.is_sorted(), "{handled:?}");
-    assert_eq!(
-        stage.checkpoint("p", Partition::ALL).await,
-        log[19].position()
-    );
+    assert_eq!(stage.checkpoint("p", Partition::ALL).await, log[19].position());
 }
 
 /// The next run takes up the checkpoint, and another projection has its own.
@@ -45,21 +37,12 @@ where
     for round in 1..=3 {
         append_numbers(&stage.store, round * 3).await;
         let processor = stage.processor(&stage.recorder("p"));
-        processor
-            .run_until_caught_up(CancellationToken::new())
-            .await
-            .expect("it catches up");
-        stage
-            .assert_handled_once("p", &EventFilter::default())
-            .await;
+        processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+        stage.assert_handled_once("p", &EventFilter::default()).await;
     }
     let late = stage.processor(&stage.recorder("late"));
-    late.run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("it catches up");
-    stage
-        .assert_handled_once("late", &EventFilter::default())
-        .await;
+    late.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    stage.assert_handled_once("late", &EventFilter::default()).await;
 }
 
 /// The checkpoint of a filtered projection reaches the end of the log all the same.
@@ -70,19 +53,13 @@ where
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 9).await;
     let wanted = StreamId::new("Wanted", "Thing", "1").expect("a valid name");
-    stage
-        .store
-        .append(&wanted, &[Event::json("Happened", &1).expect("valid")])
-        .await;
+    stage.store.append(&wanted, &[Event::json("Happened", &1).expect("valid")]).await;
     append_numbers(&stage.store, 9).await;
 
     let filter = EventFilter::default().with_bounded_contexts(["Wanted"]);
     let recorder = Recorder::new(Arc::clone(&stage.harness), "p").with_filter(filter.clone());
     let processor = stage.processor(&Arc::new(recorder));
-    processor
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("it catches up");
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     stage.assert_handled_once("p", &filter).await;
     assert_eq!(stage.handled("p").await.len(), 1);
     let end = stage.store.log().await[18].position();
@@ -99,20 +76,11 @@ where
     let partitions = Partition::split(4).expect("four");
     let runner = Runner::new(Arc::clone(&stage.source))
         .with_projection(&stage.recorder("p"), partitions.clone());
-    runner
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("they catch up");
-    stage
-        .assert_handled_once("p", &EventFilter::default())
-        .await;
+    runner.run_until_caught_up(CancellationToken::new()).await.expect("they catch up");
+    stage.assert_handled_once("p", &EventFilter::default()).await;
     let end = stage.store.log().await[39].position();
     for partition in partitions {
-        assert_eq!(
-            stage.checkpoint("p", partition).await,
-            end,
-            "partition {partition}"
-        );
+        assert_eq!(stage.checkpoint("p", partition).await, end, "partition {partition}");
     }
 }
 
@@ -135,10 +103,7 @@ impl<H: Harness> Projection<Conn<H>> for BatchSizes<H> {
         conn: &mut Conn<H>,
         events: &[PersistedEvent],
     ) -> Result<(), HandlerError> {
-        self.sizes
-            .lock()
-            .expect("no panic while it is held")
-            .push(events.len());
+        self.sizes.lock().expect("no panic while it is held").push(events.len());
         for event in events {
             self.recorder.record(conn, event).await?;
         }
@@ -154,18 +119,10 @@ where
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 20).await;
     let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
-    let projection = Arc::new(BatchSizes {
-        recorder,
-        sizes: Mutex::default(),
-    });
+    let projection = Arc::new(BatchSizes { recorder, sizes: Mutex::default() });
     let processor = stage.processor(&projection).with_batch_size_max(batch(6));
-    processor
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("it catches up");
-    stage
-        .assert_handled_once("p", &EventFilter::default())
-        .await;
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    stage.assert_handled_once("p", &EventFilter::default()).await;
     assert_eq!(*projection.sizes.lock().expect("no panic"), [6, 6, 6, 2]);
 }
 
@@ -177,17 +134,9 @@ where
     let stage = Stage::new(harness).await;
     let recorder = stage.recorder("p");
     let name = recorder.name();
-    assert!(
-        lag(&*stage.source, &name)
-            .await
-            .expect("the lag")
-            .is_empty()
-    );
+    assert!(lag(&*stage.source, &name).await.expect("the lag").is_empty());
     let processor = stage.processor(&recorder);
-    processor
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("nothing to do");
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("nothing to do");
     append_numbers(&stage.store, 6).await;
     let end = stage.store.log().await[5].position();
     for expected in [end.distance_from(es::Position::START), 0] {
@@ -195,10 +144,7 @@ where
         assert_eq!(lag.len(), 1);
         assert_eq!(lag[0].partition, Partition::ALL);
         assert_eq!(lag[0].positions(), expected);
-        processor
-            .run_until_caught_up(CancellationToken::new())
-            .await
-            .expect("it catches up");
+        processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     }
 }
 
@@ -229,17 +175,10 @@ where
     };
     let (ran, ()) = join(runner.run(shutdown.clone()), write).await;
     ran.expect("it runs until the shutdown");
-    runner
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("the rest is handled");
+    runner.run_until_caught_up(CancellationToken::new()).await.expect("the rest is handled");
     assert_eq!(stage.store.log().await.len(), 50);
-    stage
-        .assert_handled_once("whole", &EventFilter::default())
-        .await;
-    stage
-        .assert_handled_once("parts", &EventFilter::default())
-        .await;
+    stage.assert_handled_once("whole", &EventFilter::default()).await;
+    stage.assert_handled_once("parts", &EventFilter::default()).await;
 }
 
 /// Capability `concurrent_appenders`: a processor is past nothing that can still appear.
@@ -256,31 +195,17 @@ where
         let runner = Runner::new(Arc::clone(&stage.source))
             .with_projection(&whole, [Partition::ALL])
             .with_projection(&parts, Partition::split(3).expect("three"));
-        runner
-            .run_until_caught_up(CancellationToken::new())
-            .await
-            .expect("it catches up");
+        runner.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     };
     let mut late = stage.store.begin().await;
     let any = ExpectedVersion::Any;
-    stage
-        .store
-        .append_in(&mut late, &stream("late"), any, &event(1))
-        .await
-        .expect("appended");
+    stage.store.append_in(&mut late, &stream("late"), any, &event(1)).await.expect("appended");
     append_numbers(&stage.store, 10).await;
     run().await;
-    assert!(
-        stage.handled("whole").await.is_empty(),
-        "position 1 may still appear"
-    );
+    assert!(stage.handled("whole").await.is_empty(), "position 1 may still appear");
     stage.store.commit(late).await;
     run().await;
     assert_eq!(stage.handled("whole").await.len(), 11);
-    stage
-        .assert_handled_once("whole", &EventFilter::default())
-        .await;
-    stage
-        .assert_handled_once("parts", &EventFilter::default())
-        .await;
+    stage.assert_handled_once("whole", &EventFilter::default()).await;
+    stage.assert_handled_once("parts", &EventFilter::default()).await;
 }

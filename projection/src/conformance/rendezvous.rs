@@ -21,11 +21,7 @@ pub struct Rendezvous<S> {
 impl<S> Rendezvous<S> {
     /// Wraps the source of one of the processors that meet at `barrier`.
     pub fn new(inner: S, barrier: Arc<Barrier>) -> Self {
-        Rendezvous {
-            inner,
-            barrier,
-            begun: AtomicUsize::new(0),
-        }
+        Rendezvous { inner, barrier, begun: AtomicUsize::new(0) }
     }
 }
 

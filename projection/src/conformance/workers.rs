@@ -22,9 +22,7 @@ where
     append_numbers(&stage.store, 20).await;
     let sources = || stage.store.source.clone();
     race_on_one_partition(&stage, sources(), sources()).await;
-    stage
-        .assert_handled_once("p", &EventFilter::default())
-        .await;
+    stage.assert_handled_once("p", &EventFilter::default()).await;
 }
 
 async fn race_on_one_partition<H: Harness, S>(stage: &Stage<H>, first: S, second: S)
@@ -38,10 +36,7 @@ where
         let processor = Processor::new(Arc::new(source), Arc::clone(&recorder));
         async move {
             let processor = processor.with_batch_size_max(batch(6));
-            processor
-                .run_until_caught_up(CancellationToken::new())
-                .await
-                .expect("it catches up");
+            processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
         }
     };
     join(run(first), run(second)).await;
@@ -58,9 +53,7 @@ where
     append_numbers(&stage.store, 20).await;
     let sources = || break_fence(stage.store.source.clone());
     race_on_one_partition(&stage, sources(), sources()).await;
-    stage
-        .assert_handled_once("p", &EventFilter::default())
-        .await;
+    stage.assert_handled_once("p", &EventFilter::default()).await;
 }
 
 /// Four processors race on one partition over many small batches.
@@ -74,16 +67,11 @@ where
     let run = |_| {
         let processor = stage.processor(&recorder).with_batch_size_max(batch(3));
         async move {
-            processor
-                .run_until_caught_up(CancellationToken::new())
-                .await
-                .expect("it catches up");
+            processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
         }
     };
     join_all((0..4).map(run)).await;
-    stage
-        .assert_handled_once("p", &EventFilter::default())
-        .await;
+    stage.assert_handled_once("p", &EventFilter::default()).await;
 }
 
 /// Fails or panics at the first event.
@@ -118,12 +106,7 @@ where
     H::Source: Clone,
 {
     let error = run_with_broken(harness, Broken { panics: true }).await;
-    let RunnerError::Panicked {
-        projection,
-        partition,
-        message,
-    } = error
-    else {
+    let RunnerError::Panicked { projection, partition, message } = error else {
         panic!("{error:?}")
     };
     assert_eq!((projection.as_str(), partition), ("broken", Partition::ALL));
@@ -140,22 +123,12 @@ where
     let runner = Runner::new(Arc::clone(&stage.source))
         .with_projection(&Arc::new(recorder), Partition::split(2).expect("two"))
         .with_projection(&Arc::new(broken), [Partition::ALL]);
-    let error = runner
-        .run(CancellationToken::new())
-        .await
-        .expect_err("one is broken");
+    let error = runner.run(CancellationToken::new()).await.expect_err("one is broken");
     let repaired = Runner::new(Arc::clone(&stage.source))
         .with_projection(&stage.recorder("good"), Partition::split(2).expect("two"))
         .with_projection(&stage.recorder("broken"), [Partition::ALL]);
-    repaired
-        .run_until_caught_up(CancellationToken::new())
-        .await
-        .expect("they catch up");
-    stage
-        .assert_handled_once("good", &EventFilter::default())
-        .await;
-    stage
-        .assert_handled_once("broken", &EventFilter::default())
-        .await;
+    repaired.run_until_caught_up(CancellationToken::new()).await.expect("they catch up");
+    stage.assert_handled_once("good", &EventFilter::default()).await;
+    stage.assert_handled_once("broken", &EventFilter::default()).await;
     error
 }

@@ -22,10 +22,7 @@ struct Unfenced {
 #[test]
 #[should_panic(expected = "every event once, none twice")]
 fn two_processors_repeat_events_without_the_fence() {
-    run(two_processors_over(MemoryHarness, |inner| Unfenced {
-        inner,
-        believed: Arc::default(),
-    }));
+    run(two_processors_over(MemoryHarness, |inner| Unfenced { inner, believed: Arc::default() }));
 }
 
 /// The same race over the same wrapper's inner store, to show that the race itself is fair.
@@ -41,10 +38,7 @@ impl CheckpointStore for Unfenced {
         projection: &ProjectionName,
         partition: Partition,
     ) -> Result<Position, CheckpointError> {
-        let position = self
-            .inner
-            .register_checkpoint(conn, projection, partition)
-            .await?;
+        let position = self.inner.register_checkpoint(conn, projection, partition).await?;
         *self.believed.lock().expect("no panic") = position;
         Ok(position)
     }
@@ -55,9 +49,7 @@ impl CheckpointStore for Unfenced {
         projection: &ProjectionName,
         partition: Partition,
     ) -> Result<Position, CheckpointError> {
-        self.inner
-            .lock_checkpoint(conn, projection, partition)
-            .await?;
+        self.inner.lock_checkpoint(conn, projection, partition).await?;
         Ok(*self.believed.lock().expect("no panic"))
     }
 
@@ -69,14 +61,9 @@ impl CheckpointStore for Unfenced {
         _from: Position,
         to: Position,
     ) -> Result<(), CheckpointError> {
-        let actual = self
-            .inner
-            .lock_checkpoint(conn, projection, partition)
-            .await?;
+        let actual = self.inner.lock_checkpoint(conn, projection, partition).await?;
         *self.believed.lock().expect("no panic") = to;
-        self.inner
-            .save_checkpoint(conn, projection, partition, actual, to)
-            .await
+        self.inner.save_checkpoint(conn, projection, partition, actual, to).await
     }
 
     async fn checkpoints(

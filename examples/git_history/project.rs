@@ -1,0 +1,82 @@
+//! Projects: four workers over disjoint shares of the files, until they have caught up.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use es::Partition;
+use indicatif::ProgressBar;
+use projection::{PartitionLag, Runner};
+use tokio_util::sync::CancellationToken;
+
+use crate::backend::Backend;
+use crate::file_stats::FileStats;
+use crate::progress;
+
+/// How many workers share the files.
+const PARTITIONS: u16 = 4;
+
+/// How often the progress bar asks where the workers are.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What one run has projected.
+pub(crate) struct Projected {
+    /// Events this run projected; those an earlier run projected are not among them.
+    pub(crate) events: i64,
+    pub(crate) elapsed: Duration,
+    /// Where each worker was in the end.
+    pub(crate) lag: Vec<PartitionLag>,
+}
+
+/// Runs the workers until every event is projected, or until `stop`.
+pub(crate) async fn run<B: Backend>(
+    backend: &Arc<B>,
+    stop: &CancellationToken,
+) -> anyhow::Result<Projected> {
+    let started = Instant::now();
+    let before = backend.changes_projected().await?;
+    let projection = Arc::new(FileStats::<B>::new()?);
+    let source = backend.source();
+    let runner =
+        Runner::new(Arc::clone(source)).with_projection(&projection, Partition::split(PARTITIONS)?);
+
+    let bar = progress::bar("projecting events", 0);
+    tokio::select! {
+        result = runner.run_until_caught_up(stop.clone()) => result.context("a worker stopped")?,
+        error = follow(&**source, &projection, &bar) => return Err(error),
+    }
+    bar.finish_and_clear();
+
+    let elapsed = started.elapsed();
+    let events = backend.changes_projected().await? - before;
+    let lag = projection::lag(&**source, projection.name()).await?;
+    Ok(Projected { events, elapsed, lag })
+}
+
+/// Moves the bar until dropped. Each worker passes over the whole log, so the bar counts the
+/// positions all of them have still to pass, shared among the workers.
+async fn follow<B: Backend>(
+    source: &B::Source,
+    projection: &FileStats<B>,
+    bar: &ProgressBar,
+) -> anyhow::Error {
+    let watch = async {
+        loop {
+            tokio::time::sleep(PROGRESS_INTERVAL).await;
+            let lags = projection::lag(source, projection.name()).await?;
+            let Some(horizon) = lags.iter().map(|lag| lag.horizon.get()).max() else {
+                continue;
+            };
+            let length = u64::try_from(horizon)?;
+            let to_pass =
+                lags.iter().map(|lag| lag.positions()).sum::<u64>() / u64::from(PARTITIONS);
+            bar.set_length(length);
+            bar.set_position(length.saturating_sub(to_pass));
+        }
+    };
+    let failed: anyhow::Result<Infallible> = watch.await;
+    match failed {
+        Err(error) => error.context("cannot read how far the workers are"),
+    }
+}

@@ -1,0 +1,8 @@
+//! `git_history` as its user runs it: as a process, on repositories made for the occasion.
+#![expect(clippy::unwrap_used, reason = "a test that cannot do its work must fail at once")]
+
+mod errors;
+mod interruption;
+mod program;
+mod repository;
+mod verification;

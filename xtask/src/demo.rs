@@ -1,0 +1,130 @@
+//! `cargo xtask demo`: the library's main job on real input, without a server.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::Context;
+use clap::ValueEnum;
+use xshell::{Shell, cmd};
+
+use crate::step::step;
+use crate::workspace::{self, Programs};
+
+/// Where the demo keeps its files, below the workspace's root.
+const DIRECTORY: &str = "target/demo";
+
+/// What `demo` can be told.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// The database to run on.
+    #[arg(long, value_enum, default_value_t = Database::Sqlite)]
+    database: Database,
+    /// The git repository whose history to read [default: this project's own].
+    #[arg(long, value_name = "PATH")]
+    repo: Option<PathBuf>,
+    /// Starts with an empty database; otherwise the demo goes on where an earlier run stopped.
+    #[arg(long)]
+    fresh: bool,
+}
+
+impl Arguments {
+    /// This project's own history on `SQLite`, from the beginning.
+    pub(crate) fn fresh() -> Self {
+        Arguments { database: Database::Sqlite, repo: None, fresh: true }
+    }
+}
+
+/// The databases the demo runs on.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Database {
+    Sqlite,
+}
+
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Database::Sqlite => "sqlite",
+        })
+    }
+}
+
+/// Builds the programs, writes the schema, and hands over to `git_history`, whose exit code is
+/// the answer.
+pub(crate) fn run(sh: &Shell, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let root = workspace::root()?;
+    let repository = match &arguments.repo {
+        Some(path) => path
+            .canonicalize()
+            .with_context(|| format!("cannot find the repository {}", path.display()))?,
+        None => root.clone(),
+    };
+    let _directory = sh.push_dir(&root);
+    let programs = step("build", || Programs::build(sh))?;
+
+    let (database, migrations) = (arguments.database, format!("{DIRECTORY}/migrations"));
+    step("migrate-gen", || {
+        let migrate_gen = programs.path("migrate-gen")?;
+        let database = database.to_string();
+        let options = ["--database", &database, "--output", &migrations, "--force"];
+        Ok(cmd!(sh, "{migrate_gen} {options...}").run()?)
+    })?;
+
+    let file = format!("{DIRECTORY}/{}.db", slug(&repository));
+    if arguments.fresh {
+        remove(sh, &file)?;
+    }
+    let code = step("git_history", || {
+        let mut command = Command::new(programs.path("git_history")?);
+        command.current_dir(&root).arg("--repo").arg(&repository);
+        command.args(["--database-url", &format!("sqlite://{file}")]);
+        command.args(["--migrations", &migrations]);
+        follow(command)
+    })?;
+    if code == 1 && sh.path_exists(&file) {
+        eprintln!("if the database is the trouble, `cargo xtask demo --fresh` begins with another");
+    }
+    Ok(ExitCode::from(code))
+}
+
+/// Runs `command` to its end, or to the end Ctrl-C brings it, and passes its exit code on.
+fn follow(mut command: Command) -> anyhow::Result<u8> {
+    // The terminal sends Ctrl-C to both; git_history decides when to stop.
+    ctrlc::set_handler(|| {}).context("cannot leave Ctrl-C to git_history")?;
+    let status = command.status().context("cannot start git_history")?;
+    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
+}
+
+/// Removes a database, with the two files `SQLite` keeps beside it.
+fn remove(sh: &Shell, file: &str) -> anyhow::Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        sh.remove_path(format!("{file}{suffix}"))?;
+    }
+    Ok(())
+}
+
+/// A file name for a repository: its directory's name, and a hash of the whole path.
+fn slug(repository: &Path) -> String {
+    let name: OsString = repository.file_name().unwrap_or_default().to_owned();
+    let plain = |char: char| {
+        if char.is_ascii_alphanumeric() { char } else { '_' }
+    };
+    let name: String = name.to_string_lossy().chars().take(40).map(plain).collect();
+    let mut hasher = DefaultHasher::new();
+    repository.hash(&mut hasher);
+    format!("{name}-{:016x}", hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn repositories_of_the_same_name_have_different_files() {
+        let (one, other) = (slug(Path::new("/a/my repo?")), slug(Path::new("/b/my repo?")));
+        assert_ne!(one, other);
+        assert!(one.starts_with("my_repo_-"), "{one}");
+    }
+}

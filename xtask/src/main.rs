@@ -1,0 +1,55 @@
+//! The project's own commands, run as `cargo xtask …`; they need git and a Rust toolchain.
+
+mod ci;
+mod demo;
+mod step;
+mod test;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use xshell::Shell;
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Runs the whole library on real input: a git repository's history becomes events, is
+    /// projected, and the result is checked against git.
+    Demo(demo::Arguments),
+    /// Runs every test, doc tests too.
+    Test(test::Arguments),
+    /// Runs what must pass before a change is merged: formatting, lints, docs, house rules,
+    /// tests, demo.
+    Ci,
+    /// Checks the house rules no other tool checks.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command) -> anyhow::Result<ExitCode> {
+    let sh = Shell::new()?;
+    match command {
+        Command::Demo(arguments) => return demo::run(&sh, arguments),
+        Command::Test(arguments) => test::run(&sh, arguments)?,
+        Command::Ci => ci::run(&sh)?,
+        Command::Tidy => tidy::run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

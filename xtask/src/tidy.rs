@@ -1,0 +1,187 @@
+//! The house rules that rustfmt and clippy do not know.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use crate::workspace;
+
+/// The longest Rust file, in lines.
+const LINES_MAX: usize = 500;
+
+/// What never stands in finished code. Put together so that this file does not contain them.
+const UNFINISHED: [&str; 4] = [
+    concat!("todo", "!("),
+    concat!("unimplemented", "!("),
+    concat!("#[", "ignore"),
+    concat!("dbg", "!("),
+];
+
+/// Marks SQL that is not a literal as safe.
+const ASSERT_SQL_SAFE: &str = concat!("Assert", "SqlSafe");
+
+/// Checks every file of the workspace and lists what is wrong.
+pub(crate) fn run() -> anyhow::Result<()> {
+    let root = workspace::root()?;
+    let mut complaints = Vec::new();
+    let mut count = 0;
+    for path in files(&root)? {
+        let Some(check) = check_for(&path) else {
+            continue;
+        };
+        let text = std::fs::read_to_string(root.join(&path))
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        count += 1;
+        complaints.extend(
+            check(&path, &text).iter().map(|complaint| format!("{}: {complaint}", path.display())),
+        );
+    }
+    if complaints.is_empty() {
+        eprintln!("{count} files are tidy");
+        return Ok(());
+    }
+    bail!("{} complaints:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+type Check = fn(&Path, &str) -> Vec<String>;
+
+fn check_for(path: &Path) -> Option<Check> {
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    match extension {
+        Some("rs") => Some(check_rust),
+        Some("sql") if has_component(path, "sql") => Some(check_sql),
+        _ if path.file_name().is_some_and(|name| name == "Cargo.toml") => Some(check_manifest),
+        _ => None,
+    }
+}
+
+fn check_rust(path: &Path, text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if path.file_name().is_some_and(|name| name == "mod.rs") {
+        complaints.push("name the file after its module, beside the directory".to_owned());
+    }
+    if !text.starts_with("//! ") {
+        complaints.push("begin with a `//!` sentence".to_owned());
+    }
+    let lines = text.lines().count();
+    if lines > LINES_MAX {
+        complaints.push(format!("{lines} lines, {LINES_MAX} at most: split it"));
+    }
+    for (index, line) in text.lines().enumerate() {
+        let found = UNFINISHED.iter().filter(|unfinished| line.contains(**unfinished));
+        complaints.extend(found.map(|found| format!("line {}: `{found}`", index + 1)));
+    }
+    let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    if code.any(|line| line.contains(ASSERT_SQL_SAFE)) && !may_assert_sql_safe(path) {
+        complaints.push(format!("{ASSERT_SQL_SAFE} belongs in statements.rs"));
+    }
+    complaints
+}
+
+fn may_assert_sql_safe(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == "statements.rs")
+        || has_component(path, "tests")
+        || ["examples", "xtask"].iter().any(|top| path.starts_with(top))
+}
+
+fn check_sql(_: &Path, text: &str) -> Vec<String> {
+    if text.starts_with("--") {
+        return Vec::new();
+    }
+    vec!["begin with a `--` comment that says what it is for".to_owned()]
+}
+
+fn check_manifest(_: &Path, text: &str) -> Vec<String> {
+    let mut complaints = Vec::new();
+    let mut lines = text.lines().map(str::trim);
+    let is_package = lines.clone().any(|line| line == "[package]");
+    let inherits = lines.any(|line| line == "[lints]") && lines.next() == Some("workspace = true");
+    if is_package && !inherits {
+        complaints.push("inherit the lints: `[lints]`, `workspace = true`".to_owned());
+    }
+    complaints
+}
+
+fn has_component(path: &Path, name: &str) -> bool {
+    path.components().any(|component| component.as_os_str() == name)
+}
+
+/// Every file below `root` but those cargo or git keep, relative to it and sorted.
+fn files(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    let mut directories = vec![root.to_owned()];
+    while let Some(directory) = directories.pop() {
+        let entries =
+            directory.read_dir().with_context(|| format!("cannot read {}", directory.display()))?;
+        for entry in entries {
+            let entry = entry?;
+            let name = entry.file_name();
+            let is_directory = entry.file_type()?.is_dir();
+            if is_directory && name != "target" && !name.as_encoded_bytes().starts_with(b".") {
+                directories.push(entry.path());
+            } else if !is_directory {
+                files.push(entry.path().strip_prefix(root)?.to_owned());
+            }
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complaints(path: &str, text: &str) -> usize {
+        let path = Path::new(path);
+        check_for(path).map_or(0, |check| check(path, text).len())
+    }
+
+    #[test]
+    fn a_tidy_file_has_no_complaints() {
+        assert_eq!(complaints("es/src/version.rs", "//! Versions.\n"), 0);
+        assert_eq!(complaints("es-sqlite/sql/append.sql", "-- Appends.\nselect 1"), 0);
+        assert_eq!(complaints("es/Cargo.toml", "[package]\n\n[lints]\nworkspace = true\n"), 0);
+        assert_eq!(complaints("Cargo.toml", "[workspace]\n"), 0);
+        assert_eq!(complaints("README.md", "anything"), 0);
+    }
+
+    #[test]
+    fn a_file_begins_by_saying_what_it_is() {
+        assert_eq!(complaints("es/src/version.rs", "use std::fmt;\n"), 1);
+        assert_eq!(complaints("es-sqlite/sql/append.sql", "select 1"), 1);
+    }
+
+    #[test]
+    fn a_file_has_500_lines_at_most() {
+        assert_eq!(complaints("es/src/a.rs", &format!("//! A.\n{}", "\n".repeat(499))), 0);
+        assert_eq!(complaints("es/src/a.rs", &format!("//! A.\n{}", "\n".repeat(500))), 1);
+    }
+
+    #[test]
+    fn unfinished_code_is_found() {
+        let text = UNFINISHED.map(|unfinished| format!("{unfinished})")).join("\n");
+        assert_eq!(complaints("es/src/a.rs", &format!("//! A.\n{text}")), UNFINISHED.len());
+    }
+
+    #[test]
+    fn sql_is_asserted_safe_in_few_places() {
+        let text = format!("//! A, not {ASSERT_SQL_SAFE}.\n");
+        assert_eq!(complaints("es-sqlite/src/lib.rs", &text), 0);
+        let text = format!("//! A.\nuse {ASSERT_SQL_SAFE};\n");
+        assert_eq!(complaints("es-sqlite/src/store.rs", &text), 1);
+        assert_eq!(complaints("es-sqlite/src/statements.rs", &text), 0);
+        assert_eq!(complaints("es-sqlite/tests/it/main.rs", &text), 0);
+        assert_eq!(complaints("examples/quickstart.rs", &text), 0);
+    }
+
+    #[test]
+    fn a_module_is_not_named_mod() {
+        assert_eq!(complaints("es/src/memory/mod.rs", "//! A.\n"), 1);
+    }
+
+    #[test]
+    fn a_crate_inherits_the_lints() {
+        assert_eq!(complaints("es/Cargo.toml", "[package]\nname = \"es\"\n"), 1);
+    }
+}
