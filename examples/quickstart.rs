@@ -31,7 +31,7 @@ impl Projection<SqliteConnection> for Revenue {
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
-    let schema = migrate_gen::Schema::new(es::Database::Sqlite).to_sql()?;
+    let schema = migrate_gen::Schema::new(migrate_gen::Database::Sqlite).to_sql()?;
     sqlx::raw_sql(sqlx::AssertSqlSafe(schema)).execute(&pool).await?;
     let own = "create table orders (id text, total int); create table revenue (total int);";
     sqlx::raw_sql(own).execute(&pool).await?;

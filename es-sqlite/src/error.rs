@@ -1,7 +1,10 @@
 //! What SQLite's errors mean to a caller.
 
-use es::{Database, StoreError, TransactionState};
+use es::{StoreError, TransactionState};
 use thiserror::Error;
+
+/// What `migrate-gen --database` calls it.
+pub(crate) const DATABASE: &str = "sqlite";
 
 /// Primary result codes, <https://www.sqlite.org/rescode.html>.
 const SQLITE_ERROR: u32 = 1;
@@ -28,9 +31,7 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
             source: Box::new(Busy(error)),
         },
         Kind::NoConnection => StoreError::ConnectionLost { source: error.into() },
-        Kind::NoTable => {
-            StoreError::SchemaMissing { database: Database::Sqlite, source: error.into() }
-        }
+        Kind::NoTable => StoreError::SchemaMissing { database: DATABASE, source: error.into() },
         Kind::TooLarge => StoreError::TooLarge { source: error.into() },
         Kind::Undecodable => StoreError::corrupt(error.to_string()),
         Kind::UniqueViolation | Kind::Other => StoreError::database(error),

@@ -32,7 +32,7 @@
 //!     .max_connections(1)
 //!     .connect("sqlite::memory:")
 //!     .await?;
-//! # let migration = migrate_gen::Schema::new(es::Database::Sqlite).to_sql()?;
+//! # let migration = migrate_gen::Schema::new(migrate_gen::Database::Sqlite).to_sql()?;
 //! # sqlx::raw_sql(sqlx::AssertSqlSafe(migration)).execute(&pool).await?;
 //! # sqlx::raw_sql("create table orders (id text, total integer)").execute(&pool).await?;
 //! let store = SqliteEventStore::default();

@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use es::{
-    AppendError, AppendResult, AppendStatements, CheckpointError, CheckpointStore, Database, Event,
+    AppendError, AppendResult, AppendStatements, CheckpointError, CheckpointStore, Event,
     EventFilter, EventStore, ExistingEvent, ExpectedVersion, Horizon, InsertedEvents, Partition,
     PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream,
     StreamId, TableNames, Version, VersionRange, append_guarded, check_schema_version,
 };
 use sqlx::{Row, SqliteConnection};
 
-use crate::error::{is_unique_violation, store_error};
+use crate::error::{DATABASE, is_unique_violation, store_error};
 use crate::record;
 use crate::statements::Statements;
 
@@ -122,7 +122,7 @@ impl EventStore for SqliteEventStore {
             .await
             .map_err(store_error)?;
         let found: Option<i64> = row.try_get(0).map_err(store_error)?;
-        check_schema_version(Database::Sqlite, found.unwrap_or(0))
+        check_schema_version(DATABASE, found.unwrap_or(0))
     }
 }
 

@@ -5,7 +5,7 @@ use std::error::Error;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{CheckpointError, Database, ExpectedVersion, InvalidAppend, StreamId, Version};
+use crate::{CheckpointError, ExpectedVersion, InvalidAppend, StreamId, Version};
 
 /// The cause of an error, as the driver gave it.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -99,8 +99,8 @@ pub enum StoreError {
          `migrate-gen --database {database} --output migrations`, then run the file"
     )]
     SchemaMissing {
-        /// Which kind of database.
-        database: Database,
+        /// What `migrate-gen --database` calls the database.
+        database: &'static str,
         /// What the driver said.
         source: BoxError,
     },
@@ -108,11 +108,11 @@ pub enum StoreError {
     /// The schema in the database is not the one this version of the library needs.
     #[error(
         "the event store's schema has version {found}, this library needs {needed}: {}",
-        schema_advice(*.found, *.needed, *.database)
+        schema_advice(*.found, *.needed, .database)
     )]
     SchemaVersion {
-        /// Which kind of database.
-        database: Database,
+        /// What `migrate-gen --database` calls the database.
+        database: &'static str,
         /// The version recorded in the database.
         found: i64,
         /// [`SCHEMA_VERSION`](crate::SCHEMA_VERSION).
@@ -205,7 +205,7 @@ fn advice(transaction: TransactionState) -> &'static str {
     }
 }
 
-fn schema_advice(found: i64, needed: i64, database: Database) -> String {
+fn schema_advice(found: i64, needed: i64, database: &str) -> String {
     if found > needed {
         return "use the library version that wrote it, or a later one".to_owned();
     }

@@ -48,9 +48,7 @@ pub use partition::{InvalidPartition, Partition, SLOT_COUNT, Slot};
 pub use persisted_event::{DecodeError, EventRecord, PersistedEvent, SharedStrings};
 pub use position::Position;
 pub use read::{EventBatch, Horizon, HorizonHolder, ReadLimit, ReadWindow, dense_prefix_length};
-pub use schema::{
-    Database, InvalidTableName, SCHEMA_VERSION, SqlName, TableNames, check_schema_version,
-};
+pub use schema::{InvalidTableName, SCHEMA_VERSION, SqlName, TableNames, check_schema_version};
 pub use source::EventSource;
 pub use store::EventStore;
 pub use stream::{Stream, StreamId};

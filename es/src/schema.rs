@@ -13,28 +13,13 @@ pub const SCHEMA_VERSION: i64 = 1;
 /// The longest name of a table, in bytes: the names derived from it must fit 63.
 const SQL_NAME_BYTES_MAX: usize = 40;
 
-/// Compares the version recorded in the database with the one this library needs.
-pub fn check_schema_version(database: Database, found: i64) -> Result<(), StoreError> {
+/// Compares the version recorded in the database with the one this library needs. `database` is
+/// what `migrate-gen --database` calls it.
+pub fn check_schema_version(database: &'static str, found: i64) -> Result<(), StoreError> {
     if found == SCHEMA_VERSION {
         return Ok(());
     }
     Err(StoreError::SchemaVersion { database, found, needed: SCHEMA_VERSION })
-}
-
-/// The kinds of database there is a schema for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Database {
-    /// `SQLite`.
-    Sqlite,
-}
-
-impl fmt::Display for Database {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Database::Sqlite => "sqlite",
-        })
-    }
 }
 
 /// The name of a table or schema: a letter or `_`, then letters, digits or `_`, 40 bytes at most,

@@ -2,11 +2,13 @@
 //!
 #![doc = include_str!("../README.md")]
 
+mod database;
 mod schema;
 mod sqlite;
 mod write;
 
-pub use es::{Database, InvalidTableName, SCHEMA_VERSION, SqlName, TableNames};
+pub use database::Database;
+pub use es::{InvalidTableName, SCHEMA_VERSION, SqlName, TableNames};
 
 pub use schema::{OptionalIndex, Schema, SchemaError};
 pub use write::{ExistingFile, WriteError, Written};

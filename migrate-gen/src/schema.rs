@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use es::{Database, SqlName, TableNames};
+use es::{SqlName, TableNames};
 use thiserror::Error;
 
-use crate::sqlite;
+use crate::{Database, sqlite};
 
 /// The tables of one event store.
 ///
@@ -52,7 +52,6 @@ impl Schema {
     pub fn to_sql(&self) -> Result<String, SchemaError> {
         match self.database {
             Database::Sqlite => sqlite::render(&self.tables, &self.indexes),
-            database => Err(SchemaError::UnknownDatabase { database }),
         }
     }
 }
@@ -98,13 +97,5 @@ pub enum SchemaError {
         database: Database,
         /// The name.
         name: SqlName,
-    },
-
-    /// This version of the crate has no schema for the database: take the version that belongs
-    /// to the `es` in use.
-    #[error("this version of migrate-gen has no schema for {database}")]
-    UnknownDatabase {
-        /// Which kind of database.
-        database: Database,
     },
 }

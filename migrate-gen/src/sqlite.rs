@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use es::{Database, SCHEMA_VERSION, SqlName, TableNames};
+use es::{SCHEMA_VERSION, SqlName, TableNames};
 
-use crate::{OptionalIndex, SchemaError};
+use crate::{Database, OptionalIndex, SchemaError};
 
 /// `SQLite` refuses to create anything whose name begins so, in either case.
 const RESERVED_PREFIX: &str = "sqlite_";

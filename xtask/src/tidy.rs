@@ -18,6 +18,9 @@ const UNFINISHED: [&str; 4] = [
 ];
 
 /// Marks SQL that is not a literal as safe.
+/// What the crates that every adapter shares must not know.
+const DATABASES: &[&str] = &["sqlx", "sqlite", "postgres", "mysql", "mariadb"];
+
 const ASSERT_SQL_SAFE: &str = concat!("Assert", "SqlSafe");
 
 /// Checks every file of the workspace and lists what is wrong.
@@ -71,9 +74,14 @@ fn check_rust(path: &Path, text: &str) -> Vec<String> {
         let found = UNFINISHED.iter().filter(|unfinished| line.contains(**unfinished));
         complaints.extend(found.map(|found| format!("line {}: `{found}`", index + 1)));
     }
-    let mut code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
-    if code.any(|line| line.contains(ASSERT_SQL_SAFE)) && !may_assert_sql_safe(path) {
+    let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+    if code.clone().any(|line| line.contains(ASSERT_SQL_SAFE)) && !may_assert_sql_safe(path) {
         complaints.push(format!("{ASSERT_SQL_SAFE} belongs in statements.rs"));
+    }
+    if ["es/src", "projection/src"].iter().any(|generic| path.starts_with(generic)) {
+        let code = code.map(str::to_lowercase).collect::<String>();
+        let named = DATABASES.iter().filter(|name| code.contains(**name));
+        complaints.extend(named.map(|name| format!("it names `{name}`: only adapters may")));
     }
     complaints
 }
@@ -173,6 +181,14 @@ mod tests {
         assert_eq!(complaints("es-sqlite/src/statements.rs", &text), 0);
         assert_eq!(complaints("es-sqlite/tests/it/main.rs", &text), 0);
         assert_eq!(complaints("examples/quickstart.rs", &text), 0);
+    }
+
+    #[test]
+    fn the_shared_crates_name_no_database() {
+        let code = "//! About MySQL.\nuse sqlx::Error;\n";
+        assert_eq!(complaints("es/src/store.rs", code), 1);
+        assert_eq!(complaints("es-sqlite/src/store.rs", code), 0);
+        assert_eq!(complaints("es/src/store.rs", "//! About MySQL.\n"), 0);
     }
 
     #[test]

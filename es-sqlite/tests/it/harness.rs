@@ -1,9 +1,9 @@
 //! SQLite files for the tests, each with the schema that migrate-gen writes.
 
 use es::conformance::{Conn, Harness};
-use es::{Database, StoreError, TableNames};
+use es::{StoreError, TableNames};
 use es_sqlite::{SqliteEventStore, SqliteSource, sqlx};
-use migrate_gen::Schema;
+use migrate_gen::{Database, Schema};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 use tempfile::TempDir;

@@ -1,0 +1,20 @@
+//! The kinds of database there is a schema for.
+
+use std::fmt;
+
+/// The kinds of database there is a schema for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Database {
+    /// SQLite.
+    Sqlite,
+}
+
+/// As the command line calls it.
+impl fmt::Display for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Database::Sqlite => "sqlite",
+        })
+    }
+}
