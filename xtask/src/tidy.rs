@@ -17,10 +17,10 @@ const UNFINISHED: [&str; 4] = [
     concat!("dbg", "!("),
 ];
 
-/// Marks SQL that is not a literal as safe.
 /// What the crates that every adapter shares must not know.
-const DATABASES: &[&str] = &["sqlx", "sqlite", "postgres", "mysql", "mariadb"];
+const DATABASES: [&str; 5] = ["sqlx", "sqlite", "postgres", "mysql", "mariadb"];
 
+/// Marks SQL that is not a literal as safe.
 const ASSERT_SQL_SAFE: &str = concat!("Assert", "SqlSafe");
 
 /// Checks every file of the workspace and lists what is wrong.
