@@ -43,9 +43,10 @@ pub(crate) fn is_retryable(error: &sqlx::Error) -> bool {
     matches!(kind(error), Kind::Busy | Kind::NoConnection)
 }
 
-/// Whether a unique index refused a row: in an append, the one of the event ids.
-pub(crate) fn is_unique_violation(error: &sqlx::Error) -> bool {
-    kind(error) == Kind::UniqueViolation
+/// Whether the unique index of the event ids refused a row.
+pub(crate) fn is_taken_event_id(error: &sqlx::Error) -> bool {
+    let sqlx::Error::Database(error) = error else { return false };
+    database_kind(error.as_ref()) == Kind::UniqueViolation && error.message().ends_with(".event_id")
 }
 
 #[derive(Debug, PartialEq)]

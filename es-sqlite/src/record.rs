@@ -52,7 +52,7 @@ fn event_record(row: &SqliteRow) -> Result<EventRecord<'_>, sqlx::Error> {
 pub(crate) fn inserted(rows: &[SqliteRow]) -> Result<Option<InsertedEvents>, StoreError> {
     let pair = |row: &SqliteRow| Ok((number(row, 0)?, number(row, 1)?));
     let rows = rows.iter().map(pair).collect::<Result<Vec<_>, StoreError>>()?;
-    Ok(InsertedEvents::from_rows(rows))
+    InsertedEvents::from_rows(rows)
 }
 
 /// A row of `existing_events.sql`.

@@ -44,7 +44,17 @@ impl EventSource for SqliteSource {
 
     async fn begin(&self) -> Result<Self::Transaction, StoreError> {
         // A deferred transaction would read first and then fail to become a writer.
-        self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)
+        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
+        sqlx::raw_sql("savepoint es_open").execute(&mut *tx).await.map_err(store_error)?;
+        Ok(tx)
+    }
+
+    /// Some errors make SQLite end the transaction (`on conflict rollback`, a full disk), and the
+    /// next statement would commit by itself. The savepoint ends with the transaction.
+    async fn check_open(&self, transaction: &mut Self::Transaction) -> Result<(), StoreError> {
+        let release = sqlx::raw_sql("release savepoint es_open");
+        release.execute(&mut **transaction).await.map_err(store_error)?;
+        Ok(())
     }
 
     async fn commit(&self, transaction: Self::Transaction) -> Result<(), StoreError> {

@@ -26,7 +26,7 @@ pub(crate) struct Statements {
     pub(crate) schema_version: SqlStr,
     pub(crate) register_projection: SqlStr,
     pub(crate) partition_total: SqlStr,
-    pub(crate) register_checkpoint: SqlStr,
+    pub(crate) register_checkpoints: SqlStr,
     pub(crate) lock_checkpoint: SqlStr,
     pub(crate) save_checkpoint: SqlStr,
     pub(crate) checkpoints: SqlStr,
@@ -70,8 +70,8 @@ impl Statements {
                 include_str!("../sql/partition_total.sql"),
                 projections = projections
             )),
-            register_checkpoint: trusted(format!(
-                include_str!("../sql/register_checkpoint.sql"),
+            register_checkpoints: trusted(format!(
+                include_str!("../sql/register_checkpoints.sql"),
                 checkpoints = checkpoints
             )),
             lock_checkpoint: trusted(format!(

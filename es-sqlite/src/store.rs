@@ -10,7 +10,7 @@ use es::{
 };
 use sqlx::{Row, SqliteConnection};
 
-use crate::error::{DATABASE, is_unique_violation, store_error};
+use crate::error::{DATABASE, is_taken_event_id, store_error};
 use crate::record;
 use crate::statements::Statements;
 
@@ -101,6 +101,9 @@ impl EventStore for SqliteEventStore {
         window: ReadWindow,
         filter: &EventFilter,
     ) -> Result<Vec<PersistedEvent>, StoreError> {
+        if !window.is_dense() {
+            window.check_snapshot(self.horizon(&mut *conn, window.after()).await?.position)?;
+        }
         let rows = sqlx::query(self.statements.read_window.clone())
             .bind(window.after().get())
             .bind(window.through().get())
@@ -157,7 +160,7 @@ impl AppendStatements for SqliteEventStore {
         match insert.fetch_all(conn).await {
             Ok(rows) => record::inserted(&rows),
             // An event id is taken. SQLite undoes the statement, not the transaction.
-            Err(error) if is_unique_violation(&error) => Ok(None),
+            Err(error) if is_taken_event_id(&error) => Ok(None),
             Err(error) => Err(store_error(error)),
         }
     }
@@ -184,7 +187,7 @@ impl CheckpointStore for SqliteEventStore {
         projection: &ProjectionName,
         partition: Partition,
     ) -> Result<Position, CheckpointError> {
-        sqlx::query(self.statements.register_projection.clone())
+        let registered = sqlx::query(self.statements.register_projection.clone())
             .bind(projection.as_str().to_owned())
             .bind(partition.total())
             .execute(&mut *conn)
@@ -197,13 +200,15 @@ impl CheckpointStore for SqliteEventStore {
             .map_err(store_error)?;
         let stored = row.try_get(0).map_err(store_error)?;
         CheckpointError::check_partition_total(projection, stored, partition)?;
-        let row = sqlx::query(self.statements.register_checkpoint.clone())
-            .bind(projection.as_str().to_owned())
-            .bind(partition.index())
-            .fetch_one(conn)
-            .await
-            .map_err(store_error)?;
-        Ok(record::number(&row, 0)?)
+        if registered.rows_affected() > 0 {
+            sqlx::query(self.statements.register_checkpoints.clone())
+                .bind(projection.as_str().to_owned())
+                .bind(partition.total())
+                .execute(&mut *conn)
+                .await
+                .map_err(store_error)?;
+        }
+        self.lock_checkpoint(conn, projection, partition).await
     }
 
     async fn lock_checkpoint(

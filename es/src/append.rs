@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::{
     AppendError, Event, EventStore, ExpectedVersion, PersistedEvent, Position, StoreError,
-    StreamId, Version,
+    StreamId, TransactionState, Version,
 };
 
 /// The largest number of events one append takes.
@@ -233,12 +233,31 @@ pub struct InsertedEvents {
 
 impl InsertedEvents {
     /// Sorts what a database returned into the order of the versions; `None` if it is nothing.
-    pub fn from_rows(mut rows: Vec<(Version, Position)>) -> Option<Self> {
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`] if the versions are not consecutive.
+    pub fn from_rows(mut rows: Vec<(Version, Position)>) -> Result<Option<Self>, StoreError> {
         // No database promises an order for the rows of `returning`.
         rows.sort_unstable();
-        let (first_version, _) = *rows.first()?;
+        let Some((first_version, _)) = rows.first().copied() else { return Ok(None) };
+        let expected = (0..rows.len()).map(|index| first_version.saturating_add(index));
+        if !rows.iter().map(|(version, _)| *version).eq(expected) {
+            return Err(StoreError::corrupt("an append whose versions are not consecutive"));
+        }
         let positions = rows.into_iter().map(|(_, position)| position).collect();
-        Some(InsertedEvents { first_version, positions })
+        Ok(Some(InsertedEvents { first_version, positions }))
+    }
+
+    /// What every reader relies on: all events are there, where they were expected, in order.
+    fn check(&self, expected: ExpectedVersion, count: usize) -> Result<(), StoreError> {
+        let is_sound = self.positions.len() == count
+            && self.positions.is_sorted_by(|earlier, later| earlier < later)
+            && expected.accepts(self.first_version.previous());
+        if is_sound {
+            return Ok(());
+        }
+        Err(StoreError::corrupt(format!("an append of {count} events that wrote {self:?}")))
     }
 }
 
@@ -263,15 +282,17 @@ pub async fn append_guarded<S: AppendStatements>(
     let mut attempts = 1;
     loop {
         let inserted = store.insert_events(conn, stream, expected, events).await?;
-        if let Some(InsertedEvents { first_version, positions }) = inserted {
+        if let Some(inserted) = inserted {
+            inserted.check(expected, events.len())?;
+            let InsertedEvents { first_version, positions } = inserted;
             return Ok(AppendResult::written(stream, events, first_version, positions));
         }
         let existing = store.existing_events(conn, events).await?;
         let actual = store.stream_version(conn, stream).await?;
         let rejected = RejectedAppend { stream, expected, events, actual };
         match rejected.resolve(&existing) {
-            Err(AppendError::Conflict { .. })
-                if expected.is_any() && attempts < ANY_ATTEMPTS_MAX =>
+            Err(error)
+                if expected.is_any() && error.is_retryable() && attempts < ANY_ATTEMPTS_MAX =>
             {
                 attempts += 1;
             }
@@ -316,15 +337,12 @@ impl RejectedAppend<'_> {
     /// - Exactly these events, in this order, consecutively in this stream: the append is a
     ///   repetition of one that succeeded, and its result is given again.
     /// - Some of the ids, or in another stream: [`AppendError::DuplicateEventId`].
-    /// - None of them: [`AppendError::Conflict`]. With [`ExpectedVersion::Any`] that means
-    ///   another writer came first every time; it is the one conflict a plain retry can cure.
+    /// - None of them, and the stream is not at the expected version: [`AppendError::Conflict`].
+    /// - None of them, and the stream is where it should be: another writer came first and has
+    ///   gone, or this connection's snapshot does not show it. [`StoreError::Retryable`].
     pub fn resolve(&self, existing: &[ExistingEvent]) -> Result<AppendResult, AppendError> {
         let Some(found) = existing.first() else {
-            return Err(AppendError::Conflict {
-                stream: self.stream.clone(),
-                expected: self.expected,
-                actual: self.actual,
-            });
+            return Err(self.overtaken());
         };
         match self.replayed(existing) {
             Some(replayed) => Ok(replayed),
@@ -333,6 +351,18 @@ impl RejectedAppend<'_> {
                 stream: found.stream.clone(),
                 version: found.version,
             }),
+        }
+    }
+
+    fn overtaken(&self) -> AppendError {
+        if self.expected.accepts(self.actual) {
+            let source = "another writer came first, and is gone or cannot be seen".into();
+            return StoreError::Retryable { transaction: TransactionState::Usable, source }.into();
+        }
+        AppendError::Conflict {
+            stream: self.stream.clone(),
+            expected: self.expected,
+            actual: self.actual,
         }
     }
 

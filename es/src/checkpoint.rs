@@ -77,8 +77,12 @@ pub enum CheckpointError {
         asked: u16,
     },
 
-    /// The row is not there: the projection was never registered, or was deleted.
-    #[error("projection {projection} has no checkpoint for partition {partition}")]
+    /// The row is not there: it was deleted by hand, or the projection was never registered.
+    /// Starting over would repeat what is already applied.
+    #[error(
+        "projection {projection} has no checkpoint for partition {partition}: put the row back, \
+         or, to build the projection anew, delete its effects and all its rows in both tables"
+    )]
     Missing {
         /// The projection.
         projection: ProjectionName,
@@ -147,13 +151,15 @@ impl CheckpointError {
 /// As in [`EventStore`], no method begins, commits or rolls back. Dropping a future leaves the
 /// statement it was sending either done or not; roll the transaction back.
 pub trait CheckpointStore: EventStore {
-    /// Makes sure that the projection has a checkpoint for `partition`, at
-    /// [`Position::START`] if it is new, and gives it back. Call it in a transaction.
+    /// Gives the checkpoint of `partition`, locked as by
+    /// [`lock_checkpoint`](CheckpointStore::lock_checkpoint). If the projection is new, it gets a
+    /// checkpoint at [`Position::START`] for every partition first. Call it in a transaction.
     ///
     /// # Errors
     ///
     /// [`CheckpointError::PartitionCount`] if the projection was registered with another number
-    /// of partitions, by this worker or any other.
+    /// of partitions, by this worker or any other; [`CheckpointError::Missing`] if the row was
+    /// deleted since.
     fn register_checkpoint(
         &self,
         conn: &mut Self::Connection,

@@ -94,8 +94,15 @@ pub trait Harness: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<i64>, StoreError>> + Send;
 }
 
+/// Longer than any clause takes on a slow machine; a clause that hangs has failed.
+const CLAUSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
+
 /// Runs one clause to its end on a runtime of its own.
 pub fn run<F: Future<Output = ()>>(clause: F) {
+    let clause = async {
+        let ended = tokio::time::timeout(CLAUSE_TIMEOUT, clause).await;
+        ended.expect("the clause ends within two minutes");
+    };
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -148,6 +155,7 @@ macro_rules! conformance_tests {
             a_checkpoint_moves_only_from_where_it_is
             a_checkpoint_rolls_back_with_its_transaction
             a_stale_worker_is_fenced_out
+            of_two_open_transactions_one_moves_the_checkpoint
             partitions_have_their_own_checkpoints
             another_partition_count_is_refused
             a_missing_checkpoint_is_an_error

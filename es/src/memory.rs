@@ -150,10 +150,16 @@ impl CheckpointStore for MemoryStore {
             if let Some(stored) = state.partition_total(transaction, projection) {
                 CheckpointError::check_partition_total(projection, stored.into(), partition)?;
             }
-            transaction.projections.insert(projection.clone(), partition.total());
-            let position = state.checkpoint(transaction, &key).unwrap_or_default();
-            transaction.checkpoints.insert(key, position);
-            Ok(position)
+            if state.partition_total(transaction, projection).is_none() {
+                let all = Partition::split(partition.total()).into_iter().flatten();
+                let start = |of| (CheckpointKey::new(projection, of), Position::START);
+                transaction.checkpoints.extend(all.map(start));
+                transaction.projections.insert(projection.clone(), partition.total());
+            }
+            state.checkpoint(transaction, &key).ok_or_else(|| CheckpointError::Missing {
+                projection: projection.clone(),
+                partition,
+            })
         })
     }
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::{PersistedEvent, Position};
+use crate::{PersistedEvent, Position, StoreError};
 
 /// How much one read of the log may return, and how much of the log it may look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,8 @@ pub struct Horizon {
     /// The highest position below which nothing can still appear: an event at or below it is
     /// either committed and visible to a read that starts now, or will never be there.
     pub position: Position,
-    /// The highest position given out so far, committed or not.
+    /// The highest position given out so far, committed or not. It never decreases, whatever is
+    /// rolled back or deleted, for as long as a checkpoint can have seen it.
     pub end: Position,
     /// Who keeps `position` below `end`, the longest first; empty where the database does not
     /// say or nobody does.
@@ -99,6 +100,7 @@ pub struct ReadWindow {
     after: Position,
     through: Position,
     events_max: u32,
+    is_dense: bool,
 }
 
 impl ReadWindow {
@@ -106,13 +108,18 @@ impl ReadWindow {
     pub fn below_horizon(after: Position, horizon: Position, limit: ReadLimit) -> Option<Self> {
         let through = horizon.min(after.saturating_add(limit.positions_max().into()));
         let events_max = limit.events_max();
-        (through > after).then_some(ReadWindow { after, through, events_max })
+        (through > after).then_some(ReadWindow { after, through, events_max, is_dense: false })
     }
 
     /// The window of an unfiltered read that hopes to find no hole and so needs no horizon.
     pub fn dense(after: Position, limit: ReadLimit) -> Self {
         let events_max = limit.events_max();
-        ReadWindow { after, through: after.saturating_add(events_max.into()), events_max }
+        ReadWindow {
+            after,
+            through: after.saturating_add(events_max.into()),
+            events_max,
+            is_dense: true,
+        }
     }
 
     /// The position after which the read begins.
@@ -128,6 +135,29 @@ impl ReadWindow {
     /// The largest number of events the read returns.
     pub fn events_max(self) -> u32 {
         self.events_max
+    }
+
+    /// Whether the read relies on no horizon, so that the window may reach beyond the log.
+    pub fn is_dense(self) -> bool {
+        self.is_dense
+    }
+
+    /// Refuses a read in a snapshot that ends, at `visible`, before the window does: what was
+    /// committed in between would be taken for a hole. For adapters whose callers can have one.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::UnsafeRead`].
+    pub fn check_snapshot(self, visible: Position) -> Result<(), StoreError> {
+        if self.is_dense || visible >= self.through {
+            return Ok(());
+        }
+        let reason = format!(
+            "its snapshot ends at position {visible}, the horizon is {}: read the log outside a \
+             transaction",
+            self.through
+        );
+        Err(StoreError::UnsafeRead { reason })
     }
 
     /// What `events`, read from this window below the horizon, prove: everything up to the end

@@ -40,6 +40,21 @@ pub trait EventSource: Send + Sync + 'static {
     /// As [`acquire`](EventSource::acquire), or that the database is busy.
     fn begin(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
 
+    /// Checks that a transaction from [`begin`](EventSource::begin) is still open, after code that
+    /// may have swallowed an error which ended it. Called once, before the last statement.
+    ///
+    /// A database that refuses every statement after an error needs no check.
+    ///
+    /// # Errors
+    ///
+    /// It has ended: what is sent now would not be part of it.
+    fn check_open(
+        &self,
+        _transaction: &mut Self::Transaction,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        std::future::ready(Ok(()))
+    }
+
     /// Commits.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use migrate_gen::{
     Database, ExistingFile, OptionalIndex, Schema, SchemaError, SqlName, TableNames, WriteError,
     Written,
@@ -58,10 +58,30 @@ struct Arguments {
     /// Print the SQL instead of writing a file.
     #[arg(long, conflicts_with_all = ["output", "filename", "force"])]
     stdout: bool,
+
+    #[command(flatten)]
+    postgres: PostgresArguments,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Options for postgres only")]
+struct PostgresArguments {
+    /// A trigger that refuses to update, delete or truncate events.
+    #[arg(long)]
+    append_only: bool,
+
+    /// A trigger that notifies listeners of appends; their commits then wait for each other.
+    #[arg(long)]
+    notify: bool,
+
+    /// A role that exists, for the grants an application needs; repeat it for several.
+    #[arg(long, value_name = "ROLE")]
+    role: Vec<SqlName>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum DatabaseArgument {
+    Postgres,
     Sqlite,
 }
 
@@ -120,14 +140,31 @@ fn tip(error: &anyhow::Error) -> Option<&'static str> {
         Some(_) => None,
         None => error.downcast_ref(),
     };
-    match schema_error? {
+    schema_tip(schema_error?)
+}
+
+fn schema_tip(error: &SchemaError) -> Option<&'static str> {
+    match error {
         SchemaError::SchemasUnsupported { .. } => Some(
             "leave out --schema. To keep two event stores in one database, give each its own \
              --events-table, --projections-table and --checkpoints-table",
         ),
-        SchemaError::DuplicateName { .. } | SchemaError::ReservedName { .. } => Some(
+        SchemaError::AppendOnlyUnsupported { .. } => {
+            Some("leave out --append-only. The event store itself never changes an event")
+        }
+        SchemaError::NotifyUnsupported { .. } => {
+            Some("leave out --notify. Projections find new events by polling")
+        }
+        SchemaError::RolesUnsupported { .. } => Some(
+            "leave out --role. Who may use the database is decided by the permissions of its file",
+        ),
+        SchemaError::DuplicateName { .. } => Some(
             "choose another name with --events-table, --projections-table or \
              --checkpoints-table",
+        ),
+        SchemaError::ReservedName { .. } => Some(
+            "choose another name with --events-table, --projections-table, --checkpoints-table, \
+             --schema or --role",
         ),
         _ => None,
     }
@@ -144,13 +181,28 @@ impl Arguments {
             None => tables,
         };
         let schema = Schema::new(self.database.into()).with_tables(tables);
-        self.index.iter().fold(schema, |schema, index| schema.with_index((*index).into()))
+        let schema =
+            self.index.iter().fold(schema, |schema, index| schema.with_index((*index).into()));
+        self.postgres.add_to(schema)
+    }
+}
+
+impl PostgresArguments {
+    fn add_to(&self, schema: Schema) -> Schema {
+        let schema = if self.append_only { schema.with_append_only() } else { schema };
+        let schema = if self.notify { schema.with_notify() } else { schema };
+        self.role.iter().fold(schema, |schema, role| schema.with_role(role.clone()))
     }
 }
 
 impl DatabaseArgument {
     fn next_step(self, path: &Path) -> String {
         match self {
+            DatabaseArgument::Postgres => format!(
+                "run it once, with your migration tool (`sqlx migrate run`) or with \
+                 `psql --single-transaction -v ON_ERROR_STOP=1 -f {} \"$DATABASE_URL\"`",
+                path.display()
+            ),
             DatabaseArgument::Sqlite => format!(
                 "run it once, with your migration tool (`sqlx migrate run`) or with \
                  `sqlite3 -bail app.db < {}`",
@@ -163,6 +215,7 @@ impl DatabaseArgument {
 impl From<DatabaseArgument> for Database {
     fn from(database: DatabaseArgument) -> Self {
         match database {
+            DatabaseArgument::Postgres => Database::Postgres,
             DatabaseArgument::Sqlite => Database::Sqlite,
         }
     }

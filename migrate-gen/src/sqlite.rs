@@ -4,15 +4,14 @@ use std::collections::BTreeSet;
 
 use es::{SCHEMA_VERSION, SqlName, TableNames};
 
-use crate::{Database, OptionalIndex, SchemaError};
+use crate::{Database, OptionalIndex, Schema, SchemaError};
 
 /// `SQLite` refuses to create anything whose name begins so, in either case.
 const RESERVED_PREFIX: &str = "sqlite_";
 
-pub(crate) fn render(
-    tables: &TableNames,
-    indexes: &BTreeSet<OptionalIndex>,
-) -> Result<String, SchemaError> {
+pub(crate) fn render(schema: &Schema) -> Result<String, SchemaError> {
+    check_options(schema)?;
+    let Schema { tables, indexes, .. } = schema;
     check_names(tables)?;
     let mut parts = vec![header(), events(tables), stream_key(tables), event_id_key(tables)];
     parts.extend(indexes.iter().map(|index| optional_index(*index, tables)));
@@ -25,11 +24,24 @@ pub(crate) fn render(
     Ok(parts.join("\n"))
 }
 
-fn check_names(tables: &TableNames) -> Result<(), SchemaError> {
-    if let Some(schema) = tables.schema() {
-        let schema = schema.clone();
-        return Err(SchemaError::SchemasUnsupported { database: Database::Sqlite, schema });
+fn check_options(schema: &Schema) -> Result<(), SchemaError> {
+    let database = Database::Sqlite;
+    if let Some(schema) = schema.tables.schema() {
+        return Err(SchemaError::SchemasUnsupported { database, schema: schema.clone() });
     }
+    if schema.append_only {
+        return Err(SchemaError::AppendOnlyUnsupported { database });
+    }
+    if schema.notify {
+        return Err(SchemaError::NotifyUnsupported { database });
+    }
+    if let Some(role) = schema.roles.first() {
+        return Err(SchemaError::RolesUnsupported { database, role: role.clone() });
+    }
+    Ok(())
+}
+
+fn check_names(tables: &TableNames) -> Result<(), SchemaError> {
     let names = [
         tables.events().clone(),
         tables.projections().clone(),

@@ -9,13 +9,16 @@
 //! ```
 
 mod failures;
+mod faulty;
 mod fixture;
 mod handling;
+mod polls;
 mod rendezvous;
 mod workers;
 
 pub use es::conformance::{Harness, run};
 pub use failures::*;
+pub use faulty::{CommitFault, Faulty};
 pub use fixture::{Recorder, append_numbers};
 pub use handling::*;
 pub use rendezvous::Rendezvous;
@@ -29,6 +32,7 @@ macro_rules! conformance_tests {
             every_event_is_handled_once_and_in_order
             a_projection_goes_on_where_it_stopped
             a_filtered_projection_passes_what_is_not_for_it
+            a_quiet_projection_keeps_its_checkpoint_up
             partitions_share_the_work
             a_batch_is_no_larger_than_asked
             lag_counts_down_to_nothing
@@ -37,6 +41,8 @@ macro_rules! conformance_tests {
             a_failing_batch_handler_keeps_the_good_prefix
             a_retryable_error_is_not_the_events_fault
             retries_have_an_end
+            a_commit_of_unknown_outcome_repeats_nothing_and_loses_nothing
+            a_shutdown_saves_how_far_it_came
             a_dropped_run_leaves_nothing_half_done
             a_shutdown_lets_the_batch_finish
             a_checkpoint_beyond_the_log_is_refused

@@ -30,12 +30,17 @@ pub enum ProcessorError {
     },
 
     /// The database kept asking to run the transaction again, or could not be reached.
-    #[error("projection {projection}, partition {partition}, gave up after {attempts} attempts")]
+    #[error(
+        "projection {projection}, partition {partition}, gave up after {attempts} attempts{}",
+        at_event(*.position)
+    )]
     RetriesExhausted {
         /// The projection.
         projection: ProjectionName,
         /// The partition.
         partition: Partition,
+        /// The event that was being handled on its own, if one was.
+        position: Option<Position>,
         /// How many attempts failed in a row.
         attempts: usize,
         /// What the last one ended with.
@@ -76,12 +81,12 @@ pub enum ProcessorError {
         end: Position,
     },
 
-    /// The checkpoint cannot be used.
+    /// The checkpoint cannot be used: it is missing, or belongs to another number of partitions.
     #[error(transparent)]
     Checkpoint(CheckpointError),
 
-    /// The log cannot be read.
-    #[error("projection {projection}, partition {partition}, cannot read the log")]
+    /// The store did not do what it was asked, and trying again would not help.
+    #[error("projection {projection}, partition {partition}, cannot use the store")]
     Store {
         /// The projection.
         projection: ProjectionName,
@@ -110,4 +115,8 @@ pub enum RunnerError {
         /// What the panic said, if it was text.
         message: String,
     },
+}
+
+fn at_event(position: Option<Position>) -> String {
+    position.map(|position| format!(" at event {position}")).unwrap_or_default()
 }

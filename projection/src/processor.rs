@@ -72,7 +72,8 @@ where
     }
 
     /// How many times in a row the same work is tried when the database asks for it or cannot be
-    /// reached; 20 unless set, which spans about half a minute of outage.
+    /// reached; 20 unless set. The pauses between them grow to 3 seconds and add up to about half a
+    /// minute, beside what the pool itself waits for a connection.
     #[must_use]
     pub fn with_attempts_max(self, attempts: NonZeroU32) -> Self {
         Processor { attempts_max: attempts, ..self }

@@ -11,7 +11,8 @@ pub type HandlerError = Box<dyn Error + Send + Sync>;
 /// Turns events into rows, on connections of type `C`.
 ///
 /// The handler writes through the connection it is given, which is in the transaction that also
-/// moves the checkpoint. It must not commit or roll that transaction back.
+/// moves the checkpoint. It must not commit or roll that transaction back, and it must return the
+/// database's errors: some of them end the transaction.
 ///
 /// One value handles all partitions of a process, side by side, hence `&self`.
 pub trait Projection<C: Send>: Send + Sync + 'static {

@@ -47,14 +47,19 @@ impl<S: EventSource> Runner<S> {
         })
     }
 
-    /// Adds a processor. It should work on the runner's own source, or one for the same store.
+    /// Adds a processor. Only one that was made with the runner's own source shares its horizon.
     #[must_use]
     pub fn with_processor<P: Projection<S::Connection>>(
         mut self,
         processor: Processor<S, P>,
     ) -> Self {
-        let horizon = Arc::clone(&self.horizon);
-        self.processors.push(Arc::new(Processor { horizon, ..processor }));
+        // A horizon says nothing about another store.
+        let processor = if Arc::ptr_eq(&processor.source, &self.source) {
+            Processor { horizon: Arc::clone(&self.horizon), ..processor }
+        } else {
+            processor
+        };
+        self.processors.push(Arc::new(processor));
         self
     }
 

@@ -9,7 +9,7 @@ use es::{
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{debug, info};
 
 use crate::{HandlerError, Processor, ProcessorError, Projection};
 
@@ -43,22 +43,41 @@ pub(crate) struct Worker<'a, S, P> {
 enum Step {
     /// The checkpoint is known; no work is done yet.
     TakenUp,
-    /// There may be more at once.
-    Onward,
+    /// Nothing of it was for this worker. There may be more at once.
+    Passed,
+    /// Something was handled and committed. There may be more at once.
+    Committed,
     /// The log holds nothing more now.
     Idle,
 }
 
 /// Why a step failed.
 enum Setback {
-    /// The database asks to try again, or cannot be reached.
-    Retry(HandlerError),
-    /// Another worker has moved the checkpoint.
-    Overtaken,
+    /// A new transaction may succeed.
+    Retry(Retry),
     /// Trying again would not help.
     Stop(ProcessorError),
-    /// The handler failed, on one of these events.
+}
+
+/// The database asks to try again, cannot be reached, or another worker moved the checkpoint.
+struct Retry {
+    source: HandlerError,
+    /// The event that was being handled on its own, if any.
+    position: Option<Position>,
+}
+
+/// Why a transaction with a batch did not commit.
+enum BatchError {
+    /// The handler failed, on one of the events.
     Handler(HandlerError),
+    /// Anything else.
+    Setback(Setback),
+}
+
+impl From<Setback> for BatchError {
+    fn from(setback: Setback) -> Self {
+        BatchError::Setback(setback)
+    }
 }
 
 impl<'a, S, P> Worker<'a, S, P>
@@ -82,50 +101,50 @@ where
 
     pub(crate) async fn run(mut self, until: Until) -> Result<(), ProcessorError> {
         let mut goal = None;
-        let mut registered = false;
+        let mut is_registered = false;
         let mut delays = self.retry_delays();
         let mut attempts = 1;
         while !self.shutdown.is_cancelled() {
-            let result = if registered {
+            let saved_before = self.saved;
+            let result = if is_registered {
                 self.step(goal).await
             } else {
-                self.register(until).await.map(|end| {
-                    (registered, goal) = (true, end);
+                self.register().await.map(|horizon| {
+                    is_registered = true;
+                    // What was appended since the run began is not part of its goal.
+                    goal = goal.or((until == Until::CaughtUp).then_some(horizon));
                     Step::TakenUp
                 })
             };
-            match result {
+            let retry = match result {
                 Ok(step) => {
-                    if !matches!(step, Step::TakenUp) {
+                    let progress = matches!(step, Step::Idle | Step::Committed);
+                    if progress || self.saved > saved_before {
                         (delays, attempts) = (self.retry_delays(), 1);
                     }
                     if goal.is_some_and(|goal| self.reached >= goal) {
                         break;
                     }
                     self.pause_after(step).await;
+                    continue;
                 }
                 Err(Setback::Stop(error)) => return Err(error),
-                Err(Setback::Overtaken) => {
-                    warn!("another worker is driving this partition as well");
-                    registered = false;
-                }
-                Err(Setback::Retry(source) | Setback::Handler(source)) => {
-                    registered = false;
-                    let Some(delay) = delays.next() else {
-                        return Err(self.retries_exhausted(attempts, source));
-                    };
-                    warn!(error = &*source, attempts, ?delay, "trying again");
-                    attempts += 1;
-                    self.sleep(delay).await;
-                }
-            }
+                Err(Setback::Retry(retry)) => retry,
+            };
+            is_registered = false;
+            let Some(delay) = delays.next() else {
+                return Err(self.retries_exhausted(attempts, retry));
+            };
+            info!(reason = &*retry.source, attempts, ?delay, "trying again");
+            attempts += 1;
+            self.sleep(delay).await;
         }
-        self.finish(registered).await
+        self.finish(is_registered).await
     }
 
     /// Takes up the checkpoint from the database: at the start, and after every setback, when it
-    /// is not known what was committed. Gives the goal of a run that ends when it has caught up.
-    async fn register(&mut self, until: Until) -> Result<Option<Position>, Setback> {
+    /// is not known what was committed. Gives the horizon.
+    async fn register(&mut self) -> Result<Position, Setback> {
         let source = &*self.processor.source;
         let store = source.store();
         let mut tx = source.begin().await.map_err(|error| self.store(error))?;
@@ -133,7 +152,7 @@ where
         let checkpoint = store
             .register_checkpoint(&mut tx, &self.name, self.processor.partition)
             .await
-            .map_err(setback)?;
+            .map_err(|error| self.checkpoint(error))?;
         source.commit(tx).await.map_err(|error| self.store(error))?;
 
         if checkpoint < self.saved {
@@ -155,27 +174,27 @@ where
                 end: horizon.end,
             }));
         }
-        info!(checkpoint = checkpoint.get(), horizon = horizon.position.get(), "taking up");
+        debug!(checkpoint = checkpoint.get(), horizon = horizon.position.get(), "taking up");
         (self.saved, self.reached) = (checkpoint, checkpoint);
-        Ok((until == Until::CaughtUp).then_some(horizon.position))
+        Ok(horizon.position)
     }
 
     async fn step(&mut self, goal: Option<Position>) -> Result<Step, Setback> {
-        let batch = self.read().await.map_err(|error| self.store(error))?;
-        if batch.is_nothing(self.reached) {
-            return Ok(Step::Idle);
-        }
+        let Some(batch) = self.shutdown.run_until_cancelled(self.read()).await else {
+            return Ok(Step::Passed);
+        };
+        let batch = batch.map_err(|error| self.store(error))?;
         if !batch.events.is_empty() {
             self.handle(batch).await?;
-            return Ok(Step::Onward);
+            return Ok(Step::Committed);
         }
+        let step = if batch.is_nothing(self.reached) { Step::Idle } else { Step::Passed };
         // Nothing here is for this worker. The checkpoint may trail: what lies between is empty.
         self.reached = batch.complete_through;
-        if goal.is_none() && self.last_save.elapsed() < EMPTY_SAVE_INTERVAL {
-            return Ok(Step::Onward);
+        if goal.is_some() || self.last_save.elapsed() >= EMPTY_SAVE_INTERVAL {
+            self.save_reached().await?;
         }
-        self.save_reached().await?;
-        Ok(Step::Onward)
+        Ok(step)
     }
 
     async fn read(&self) -> Result<EventBatch, StoreError> {
@@ -202,13 +221,11 @@ where
     async fn handle(&mut self, batch: EventBatch) -> Result<(), Setback> {
         let EventBatch { events, complete_through } = batch;
         match self.commit_handled(&events, complete_through).await {
-            Err(Setback::Handler(source)) if events.len() == 1 => {
-                return Err(self.blame(&events[0], source));
+            Ok(()) => return Ok(()),
+            Err(BatchError::Setback(setback)) => return Err(setback),
+            Err(BatchError::Handler(error)) => {
+                debug!(error = &*error, events = events.len(), "going on event by event");
             }
-            Err(Setback::Handler(error)) => {
-                warn!(error = &*error, events = events.len(), "going on event by event");
-            }
-            result => return result,
         }
         for event in &events {
             if self.shutdown.is_cancelled() {
@@ -216,8 +233,9 @@ where
             }
             let one = std::slice::from_ref(event);
             match self.commit_handled(one, event.position()).await {
-                Err(Setback::Handler(source)) => return Err(self.blame(event, source)),
-                result => result?,
+                Ok(()) => {}
+                Err(BatchError::Setback(setback)) => return Err(setback),
+                Err(BatchError::Handler(source)) => return Err(self.handler(event, source)),
             }
         }
         Ok(())
@@ -228,30 +246,14 @@ where
         &mut self,
         events: &[PersistedEvent],
         through: Position,
-    ) -> Result<(), Setback> {
-        let Processor { source, projection, partition, .. } = self.processor;
-        let store = source.store();
+    ) -> Result<(), BatchError> {
+        let source = &*self.processor.source;
         let mut tx = source.begin().await.map_err(|error| self.store(error))?;
-        let result = async {
-            let locked = store.lock_checkpoint(&mut tx, &self.name, *partition).await;
-            if locked.map_err(setback)? != self.saved {
-                return Err(Setback::Overtaken);
-            }
-            if !events.is_empty() {
-                let handled = projection.handle_batch(&mut tx, events).await;
-                handled.map_err(|error| self.handler(error))?;
-            }
-            store
-                .save_checkpoint(&mut tx, &self.name, *partition, self.saved, through)
-                .await
-                .map_err(setback)
-        }
-        .await;
-        if let Err(setback) = result {
+        if let Err(error) = self.handle_in(&mut tx, events, through).await {
             if let Err(error) = source.rollback(tx).await {
                 debug!(error = &error as &dyn std::error::Error, "the rollback failed");
             }
-            return Err(setback);
+            return Err(error);
         }
         source.commit(tx).await.map_err(|error| self.store(error))?;
         debug!(
@@ -264,11 +266,40 @@ where
         Ok(())
     }
 
+    async fn handle_in(
+        &self,
+        tx: &mut S::Transaction,
+        events: &[PersistedEvent],
+        through: Position,
+    ) -> Result<(), BatchError> {
+        let Processor { source, projection, partition, .. } = self.processor;
+        let store = source.store();
+        let locked = store.lock_checkpoint(tx, &self.name, *partition).await;
+        let locked = locked.map_err(|error| self.checkpoint(error))?;
+        if locked != self.saved {
+            let (projection, partition) = (self.name.clone(), *partition);
+            let stale = CheckpointError::Stale { projection, partition, expected: self.saved };
+            return Err(self.checkpoint(stale).into());
+        }
+        if !events.is_empty() {
+            projection.handle_batch(tx, events).await.map_err(BatchError::Handler)?;
+            source.check_open(tx).await.map_err(|error| self.store(error))?;
+        }
+        let saved = store.save_checkpoint(tx, &self.name, *partition, self.saved, through).await;
+        Ok(saved.map_err(|error| self.checkpoint(error))?)
+    }
+
     async fn save_reached(&mut self) -> Result<(), Setback> {
         if self.reached == self.saved {
             return Ok(());
         }
-        self.commit_handled(&[], self.reached).await
+        match self.commit_handled(&[], self.reached).await {
+            Ok(()) => Ok(()),
+            Err(BatchError::Setback(setback)) => Err(setback),
+            Err(BatchError::Handler(source)) => {
+                Err(Setback::Retry(Retry { source, position: None }))
+            }
+        }
     }
 
     /// Leaves the checkpoint where the worker has really come; a failure here loses nothing.
@@ -278,14 +309,14 @@ where
         }
         match self.save_reached().await {
             Err(Setback::Stop(error)) => Err(error),
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) | Err(Setback::Retry(_)) => Ok(()),
         }
     }
 
     async fn pause_after(&mut self, step: Step) {
         match step {
             Step::TakenUp => {}
-            Step::Onward => {
+            Step::Passed | Step::Committed => {
                 self.pauses = pauses(self.processor.poll_interval_max);
                 self.pause = Duration::ZERO;
             }
@@ -316,7 +347,7 @@ where
 
     fn store(&self, source: StoreError) -> Setback {
         if source.is_retryable() {
-            return Setback::Retry(source.into());
+            return Setback::Retry(Retry { source: source.into(), position: None });
         }
         Setback::Stop(ProcessorError::Store {
             projection: self.name.clone(),
@@ -325,38 +356,39 @@ where
         })
     }
 
-    fn handler(&self, error: HandlerError) -> Setback {
-        if self.processor.source.is_retryable(&*error) {
-            return Setback::Retry(error);
+    fn checkpoint(&self, error: CheckpointError) -> Setback {
+        match error {
+            CheckpointError::Store(error) => self.store(error),
+            stale @ CheckpointError::Stale { .. } => {
+                Setback::Retry(Retry { source: stale.into(), position: None })
+            }
+            error => Setback::Stop(ProcessorError::Checkpoint(error)),
         }
-        Setback::Handler(error)
     }
 
-    fn blame(&self, event: &PersistedEvent, source: HandlerError) -> Setback {
+    /// What a handler's error on a single event means.
+    fn handler(&self, event: &PersistedEvent, source: HandlerError) -> Setback {
+        let position = event.position();
+        if self.processor.source.is_retryable(&*source) {
+            return Setback::Retry(Retry { source, position: Some(position) });
+        }
         Setback::Stop(ProcessorError::Handler {
             projection: self.name.clone(),
             partition: self.processor.partition,
-            position: event.position(),
+            position,
             event_type: event.event_type().to_owned(),
             source,
         })
     }
 
-    fn retries_exhausted(&self, attempts: usize, source: HandlerError) -> ProcessorError {
+    fn retries_exhausted(&self, attempts: usize, retry: Retry) -> ProcessorError {
         ProcessorError::RetriesExhausted {
             projection: self.name.clone(),
             partition: self.processor.partition,
+            position: retry.position,
             attempts,
-            source,
+            source: retry.source,
         }
-    }
-}
-
-fn setback(error: CheckpointError) -> Setback {
-    match error {
-        CheckpointError::Stale { .. } => Setback::Overtaken,
-        error if error.is_retryable() => Setback::Retry(error.into()),
-        error => Setback::Stop(ProcessorError::Checkpoint(error)),
     }
 }
 

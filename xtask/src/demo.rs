@@ -5,16 +5,21 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::ValueEnum;
 use xshell::{Shell, cmd};
 
+use crate::interrupt;
 use crate::step::step;
 use crate::workspace::{self, Programs};
 
 /// Where the demo keeps its files, below the workspace's root.
 const DIRECTORY: &str = "target/demo";
+
+/// How long `git_history` may take to finish its batches after Ctrl-C.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What `demo` can be told.
 #[derive(Debug, clap::Args)]
@@ -81,20 +86,12 @@ pub(crate) fn run(sh: &Shell, arguments: &Arguments) -> anyhow::Result<ExitCode>
         command.current_dir(&root).arg("--repo").arg(&repository);
         command.args(["--database-url", &format!("sqlite://{file}")]);
         command.args(["--migrations", &migrations]);
-        follow(command)
+        Ok(interrupt::exit_code(interrupt::follow(&mut command, PATIENCE)?))
     })?;
     if code == 1 && sh.path_exists(&file) {
         eprintln!("if the database is the trouble, `cargo xtask demo --fresh` begins with another");
     }
     Ok(ExitCode::from(code))
-}
-
-/// Runs `command` to its end, or to the end Ctrl-C brings it, and passes its exit code on.
-fn follow(mut command: Command) -> anyhow::Result<u8> {
-    // The terminal sends Ctrl-C to both; git_history decides when to stop.
-    ctrlc::set_handler(|| {}).context("cannot leave Ctrl-C to git_history")?;
-    let status = command.status().context("cannot start git_history")?;
-    Ok(status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1))
 }
 
 /// Removes a database, with the two files `SQLite` keeps beside it.

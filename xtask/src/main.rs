@@ -1,7 +1,11 @@
-//! The project's own commands, run as `cargo xtask …`; they need git and a Rust toolchain.
+//! The project's own commands, run as `cargo xtask …`; they need git and a Rust toolchain, and
+//! some of them a database server, which they find or install.
 
 mod ci;
+mod db;
 mod demo;
+mod interrupt;
+mod servers;
 mod step;
 mod test;
 mod tidy;
@@ -24,7 +28,9 @@ enum Command {
     /// Runs the whole library on real input: a git repository's history becomes events, is
     /// projected, and the result is checked against git.
     Demo(demo::Arguments),
-    /// Runs every test, doc tests too.
+    /// Starts, stops and names database servers for someone who develops.
+    Db(db::Arguments),
+    /// Runs every test, doc tests too, with the servers they need.
     Test(test::Arguments),
     /// Runs what must pass before a change is merged: formatting, lints, docs, house rules,
     /// tests, demo.
@@ -47,6 +53,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     let sh = Shell::new()?;
     match command {
         Command::Demo(arguments) => return demo::run(&sh, arguments),
+        Command::Db(arguments) => return db::run(arguments),
         Command::Test(arguments) => test::run(&sh, arguments)?,
         Command::Ci => ci::run(&sh)?,
         Command::Tidy => tidy::run()?,

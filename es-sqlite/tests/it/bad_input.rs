@@ -132,3 +132,56 @@ async fn an_event_over_the_size_the_database_takes_is_named() {
     run(&mut conn, "drop trigger grow").await;
     store.append(&mut conn, &stream(), ExpectedVersion::NoStream, &event).await.expect("usable");
 }
+
+/// Starting over would repeat what is already applied, so a row that is gone is not made again.
+#[tokio::test]
+async fn a_deleted_checkpoint_is_not_taken_for_a_new_projection() {
+    let harness = SqliteHarness::new();
+    let pool = harness.pool(&TableNames::default()).await;
+    let mut conn = pool.acquire().await.expect("a connection");
+    let store = SqliteEventStore::default();
+    let name = ProjectionName::new("p").expect("a valid name");
+    let register = store.register_checkpoint(&mut conn, &name, Partition::ALL).await;
+    assert_eq!(register.expect("a new projection"), Position::START);
+    run(&mut conn, "delete from projection_checkpoints").await;
+    let again = store.register_checkpoint(&mut conn, &name, Partition::ALL).await;
+    let error = again.expect_err("the row is gone");
+    assert!(matches!(error, CheckpointError::Missing { .. }), "{error:?}");
+    assert!(error.to_string().contains("put the row back"), "{error}");
+    run(&mut conn, "delete from projections").await;
+    let anew = store.register_checkpoint(&mut conn, &name, Partition::ALL).await;
+    assert_eq!(anew.expect("deleted as a whole"), Position::START);
+}
+
+/// SQLite folds the case of table names, but keeps its counters under the name as it was given.
+#[tokio::test]
+async fn a_table_named_in_another_case_is_read_to_its_end() {
+    let harness = SqliteHarness::new();
+    let name = |name: &str| TableNames::default().with_events(name.parse().expect("a name"));
+    let pool = harness.pool(&name("Events")).await;
+    let mut conn = pool.acquire().await.expect("a connection");
+    let store = SqliteEventStore::new(&name("events"));
+    let event = [Event::json("Happened", &1).expect("a valid event")];
+    store.append(&mut conn, &stream(), ExpectedVersion::Any, &event).await.expect("appended");
+    let horizon = store.horizon(&mut conn, Position::START).await.expect("a horizon");
+    assert_eq!(horizon.position, Position::from(1));
+}
+
+/// A snapshot that is older than the horizon would take what it cannot see for a hole.
+#[tokio::test]
+async fn a_read_in_an_older_snapshot_is_refused() {
+    let harness = SqliteHarness::new();
+    let pool = harness.pool(&TableNames::default()).await;
+    let store = SqliteEventStore::default();
+    let mut old = pool.begin().await.expect("a transaction");
+    store.stream_version(&mut old, &stream()).await.expect("its snapshot");
+    let mut conn = pool.acquire().await.expect("a connection");
+    let event = [Event::json("Happened", &1).expect("a valid event")];
+    store.append(&mut conn, &stream(), ExpectedVersion::Any, &event).await.expect("appended");
+    let horizon = store.horizon(&mut conn, Position::START).await.expect("a horizon").position;
+    let (filter, limit) = (es::EventFilter::default(), es::ReadLimit::default());
+    let read = store.read_below(&mut old, Position::START, horizon, &filter, limit).await;
+    assert!(matches!(read, Err(StoreError::UnsafeRead { .. })), "{read:?}");
+    let read = store.read_below(&mut conn, Position::START, horizon, &filter, limit).await;
+    assert_eq!(read.expect("a new snapshot").events.len(), 1);
+}

@@ -1,12 +1,16 @@
 //! Every kind of connection a caller may have, and what happens when two of them write.
 
+use std::sync::Arc;
+
 use es::{
-    AppendError, Event, EventSource, EventStore, ExpectedVersion, StoreError, StreamId, TableNames,
-    TransactionState, Version,
+    AppendError, Event, EventSource, EventStore, ExpectedVersion, PersistedEvent, ProjectionName,
+    StoreError, StreamId, TableNames, TransactionState, Version,
 };
 use es_sqlite::{SqliteEventStore, SqliteSource, sqlx};
+use projection::{HandlerError, Processor, Projection};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection, SqliteConnection};
+use tokio_util::sync::CancellationToken;
 
 use crate::harness::{SqliteHarness, migrate};
 
@@ -119,4 +123,59 @@ async fn a_busy_database_is_retryable_for_a_handler_too() {
     assert!(source.is_retryable(handler_error.as_ref()));
     let mistake = sqlx::query("insert into nowhere values (1)").execute(&mut second).await;
     assert!(!source.is_retryable(&mistake.expect_err("there is no such table")));
+}
+
+/// Swallows an error that has ended the transaction, and goes on.
+struct Careless;
+
+impl Projection<SqliteConnection> for Careless {
+    fn name(&self) -> ProjectionName {
+        ProjectionName::new("careless").expect("a valid name")
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut SqliteConnection,
+        event: &PersistedEvent,
+    ) -> Result<(), HandlerError> {
+        let insert = "insert or rollback into effects values (?)";
+        // Position 3 is there already, so this statement rolls the whole transaction back.
+        let _ = sqlx::query(insert).bind(event.position().get()).execute(conn).await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_checkpoint_is_not_saved_outside_the_transaction_of_its_effects() {
+    let harness = SqliteHarness::new();
+    let pool = harness.pool(&TableNames::default()).await;
+    let setup =
+        "create table effects (position integer primary key); insert into effects values (3)";
+    sqlx::raw_sql(setup).execute(&pool).await.expect("a table");
+    let source = SqliteSource::new(pool.clone(), SqliteEventStore::default());
+    let mut conn = pool.acquire().await.expect("a connection");
+    for _ in 0..5 {
+        let store = source.store();
+        let appended = store.append(&mut conn, &stream(), ExpectedVersion::Any, &event()).await;
+        appended.expect("appended");
+    }
+    drop(conn);
+    let source = Arc::new(source);
+    let processor = Processor::new(Arc::clone(&source), Arc::new(Careless));
+    let error = processor.run_until_caught_up(CancellationToken::new()).await;
+    error.expect_err("the transaction has ended");
+    let lag = projection::lag(&*source, &Careless.name()).await.expect("the lag");
+    assert_eq!(lag[0].checkpoint, es::Position::START, "what is lost is handled again");
+}
+
+/// Whoever begins to write keeps everybody else from it, so that nobody fails half-way.
+#[tokio::test]
+async fn a_source_begins_as_a_writer() {
+    let harness = SqliteHarness::new();
+    let pool = harness.pool(&TableNames::default()).await;
+    let _held = SqliteSource::new(pool, SqliteEventStore::default()).begin().await.expect("begun");
+    let impatient = harness.options().busy_timeout(std::time::Duration::ZERO);
+    let pool = SqlitePoolOptions::new().connect_with(impatient).await.expect("a pool");
+    let second = SqliteSource::new(pool, SqliteEventStore::default()).begin().await;
+    assert!(second.expect_err("another one writes").is_retryable());
 }

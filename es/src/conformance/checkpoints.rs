@@ -3,7 +3,8 @@
 use super::Harness;
 use super::fixture::{Fixture, Tx};
 use crate::{
-    CheckpointError, CheckpointStore, Partition, PartitionCheckpoint, Position, ProjectionName,
+    CheckpointError, CheckpointStore, EventSource, Partition, PartitionCheckpoint, Position,
+    ProjectionName,
 };
 
 fn name(name: &str) -> ProjectionName {
@@ -63,7 +64,7 @@ impl<H: Harness> Fixture<H> {
     }
 }
 
-/// Registering makes the checkpoint, and only that one.
+/// Registering makes the checkpoints of all partitions, so that one nobody drives is seen, too.
 pub async fn a_new_projection_starts_at_the_start<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     assert!(store.checkpoints("p").await.is_empty());
@@ -137,9 +138,9 @@ pub async fn a_stale_worker_is_fenced_out<H: Harness>(harness: H) {
 /// Partitions and projections move on their own.
 pub async fn partitions_have_their_own_checkpoints<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
-    for partition in Partition::split(3).expect("three") {
-        store.register("p", partition).await.expect("new");
-    }
+    let first = Partition::new(0, 3).expect("a partition");
+    store.register("p", first).await.expect("new");
+    assert_eq!(store.checkpoints("p").await, [(0, 0), (1, 0), (2, 0)]);
     store.register("q", Partition::ALL).await.expect("new");
     let second = Partition::new(1, 3).expect("a partition");
     store.save_committed("p", second, 0, 4).await;
@@ -160,7 +161,7 @@ pub async fn another_partition_count_is_refused<H: Harness>(harness: H) {
             result => panic!("{other}: {result:?}"),
         }
     }
-    assert_eq!(store.checkpoints("p").await, [(1, 0)]);
+    assert_eq!(store.checkpoints("p").await, [(0, 0), (1, 0), (2, 0), (3, 0)]);
     let sibling = Partition::new(3, 4).expect("a partition");
     store.register("p", sibling).await.expect("the same number of partitions");
 }
@@ -174,4 +175,30 @@ pub async fn a_missing_checkpoint_is_an_error<H: Harness>(harness: H) {
     let saved = store.save(&mut tx, "p", Partition::ALL, 0, 1).await;
     assert!(matches!(saved, Err(CheckpointError::Stale { .. })), "{saved:?}");
     store.rollback(tx).await;
+}
+
+/// Two transactions that are open at once and save from the same position: one moves the
+/// checkpoint, the other must not, whether it waits, is refused, or comes too late.
+pub async fn of_two_open_transactions_one_moves_the_checkpoint<H: Harness>(harness: H) {
+    let store = Fixture::new(harness).await;
+    store.register("p", Partition::ALL).await.expect("new");
+    let save = async |to: u32| {
+        let mut tx = store.source.begin().await.ok()?;
+        store.harness.insert_row(&mut tx, "effects", to.into()).await.ok()?;
+        let saved = store.save(&mut tx, "p", Partition::ALL, 0, to).await;
+        match saved {
+            Ok(()) => store.source.commit(tx).await.ok().map(|()| to),
+            Err(_) => {
+                store.rollback(tx).await;
+                None
+            }
+        }
+    };
+    let (first, second) = futures_util::future::join(save(5), save(6)).await;
+    let winners: Vec<u32> = first.into_iter().chain(second).collect();
+    assert_eq!(winners.len(), 1, "{winners:?}");
+    assert_eq!(store.checkpoints("p").await, [(0, i64::from(winners[0]))]);
+    let mut conn = store.conn().await;
+    let effects = store.harness.rows(&mut conn, "effects").await.expect("rows");
+    assert_eq!(effects, [i64::from(winners[0])]);
 }

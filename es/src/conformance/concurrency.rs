@@ -2,7 +2,7 @@
 //!
 //! The schedules are placed by hand on several connections; nothing here waits for the clock.
 
-use futures_util::future::join;
+use std::future::Future;
 
 use super::Harness;
 use super::fixture::{Fixture, Tx, assert_well_formed, event, events, limit, numbers, thing};
@@ -101,11 +101,19 @@ pub async fn a_race_for_a_version_has_one_winner<H: Harness>(harness: H) {
     let (mut first, mut second) = (store.begin().await, store.begin().await);
     let expected = ExpectedVersion::exact(1);
     store.append_in(&mut first, &thing("a"), expected, &events(1..=2)).await.expect("the winner");
-    let loser = async {
-        let result = store.append_in(&mut second, &thing("a"), expected, &events(3..=4)).await;
+    let lose = async {
+        let stream = thing("a");
+        let result = store.append_in(&mut second, &stream, expected, &events(3..=4)).await;
         (second, result)
     };
-    let ((), (mut second, result)) = join(store.commit(first), loser).await;
+    let mut lose = std::pin::pin!(lose);
+    // The loser begins while the winner is open: it waits, or it is refused at once.
+    let refused = poll_for_a_while(lose.as_mut()).await;
+    store.commit(first).await;
+    let (mut second, result) = match refused {
+        Some(refused) => refused,
+        None => lose.await,
+    };
     let error = result.expect_err("the version is taken");
     assert!(error.is_conflict() || error.is_retryable(), "{error:?}");
     if error.is_conflict() {
@@ -116,6 +124,11 @@ pub async fn a_race_for_a_version_has_one_winner<H: Harness>(harness: H) {
     }
     assert_eq!(store.version(&thing("a")).await, Version::from(3));
     assert_eq!(numbers(&store.log().await), [0, 1, 2]);
+}
+
+/// Lets `future` get as far as it can without the winner's commit.
+async fn poll_for_a_while<F: Future>(future: std::pin::Pin<&mut F>) -> Option<F::Output> {
+    tokio::time::timeout(std::time::Duration::from_millis(50), future).await.ok()
 }
 
 /// No reader, filtered or not, gets past `position` while an appender is open, and the store

@@ -15,9 +15,13 @@ fn default_sql() -> String {
 }
 
 fn migrate_gen(directory: &Path, arguments: &[&str]) -> Output {
+    migrate_gen_for("sqlite", directory, arguments)
+}
+
+fn migrate_gen_for(database: &str, directory: &Path, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_migrate-gen"))
         .current_dir(directory)
-        .args(["--database", "sqlite"])
+        .args(["--database", database])
         .args(arguments)
         .output()
         .unwrap()
@@ -124,6 +128,47 @@ fn every_option_reaches_the_file() {
 }
 
 #[test]
+fn every_option_of_postgres_reaches_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = migrate_gen_for(
+        "postgres",
+        directory.path(),
+        &[
+            "--schema=Shop",
+            "--events-table=order",
+            "--projections-table=shop_projections",
+            "--checkpoints-table=ShopCheckpoints",
+            "--index=created-at",
+            "--index=correlation-id",
+            "--index=event-type",
+            "--append-only",
+            "--notify",
+            "--role=shop_app",
+            "--role=user",
+        ],
+    );
+    assert_success(&output);
+    let sql = fs::read_to_string(directory.path().join(DEFAULT_PATH)).unwrap();
+    expect_file!["../golden/postgres_all_options.sql"].assert_eq(&sql);
+}
+
+#[test]
+fn postgres_needs_no_option_but_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = migrate_gen_for("postgres", directory.path(), &[]);
+    assert_success(&output);
+    assert_eq!(
+        stdout(&output),
+        "wrote migrations/0001_event_store.sql\n\
+         next: run it once, with your migration tool (`sqlx migrate run`) or with \
+         `psql --single-transaction -v ON_ERROR_STOP=1 -f migrations/0001_event_store.sql \
+         \"$DATABASE_URL\"`\n"
+    );
+    let sql = fs::read_to_string(directory.path().join(DEFAULT_PATH)).unwrap();
+    expect_file!["../golden/postgres_default.sql"].assert_eq(&sql);
+}
+
+#[test]
 fn stdout_prints_the_sql_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let output = migrate_gen(directory.path(), &["--stdout"]);
@@ -168,6 +213,32 @@ fn sqlite_refuses_a_schema() {
         let output = migrate_gen(directory.path(), &arguments);
         assert_failure(&output, &["sqlite has no schemas", "leave out --schema"]);
     }
+    assert_empty(&directory);
+}
+
+#[test]
+fn sqlite_refuses_what_only_postgres_has() {
+    let directory = tempfile::tempdir().unwrap();
+    for (option, message_parts) in [
+        ("--append-only", ["no append-only guard for sqlite", "leave out --append-only"]),
+        ("--notify", ["sqlite has no notifications", "leave out --notify"]),
+        ("--role=shop_app", ["sqlite has no roles", "leave out --role"]),
+    ] {
+        for place in [&[][..], &["--stdout"]] {
+            let output = migrate_gen(directory.path(), &[&[option], place].concat());
+            assert_failure(&output, &message_parts);
+        }
+    }
+    assert_empty(&directory);
+}
+
+#[test]
+fn a_grant_to_every_role_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = migrate_gen_for("postgres", directory.path(), &["--role=public"]);
+    assert_failure(&output, &["postgres reserves names like \"public\"", "--role"]);
+    let output = migrate_gen_for("postgres", directory.path(), &["--role", "a\" to public; --"]);
+    assert_failure(&output, &["--role", "begin with a letter or _"]);
     assert_empty(&directory);
 }
 

@@ -3,5 +3,6 @@
 
 mod command;
 mod golden;
+mod postgres;
 mod sqlite;
 mod write;

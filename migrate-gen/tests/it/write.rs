@@ -4,11 +4,18 @@ use std::fs;
 
 use migrate_gen::{Database, ExistingFile, Schema, SchemaError, TableNames, WriteError, Written};
 
-fn with_tables(events: &str, projections: &str) -> Schema {
-    let tables = TableNames::default()
+fn tables(events: &str, projections: &str) -> TableNames {
+    TableNames::default()
         .with_events(events.parse().unwrap())
-        .with_projections(projections.parse().unwrap());
-    Schema::new(Database::Sqlite).with_tables(tables)
+        .with_projections(projections.parse().unwrap())
+}
+
+fn with_tables(events: &str, projections: &str) -> Schema {
+    Schema::new(Database::Sqlite).with_tables(tables(events, projections))
+}
+
+fn postgres(tables: TableNames) -> Schema {
+    Schema::new(Database::Postgres).with_tables(tables)
 }
 
 #[test]
@@ -27,6 +34,59 @@ fn no_table_can_have_the_name_derived_for_the_schema_version() {
 fn names_sqlite_reserves_are_refused() {
     let error = with_tables("SQLite_log", "projections").to_sql().unwrap_err();
     assert_eq!(error.to_string(), "sqlite reserves names like \"SQLite_log\" for itself");
+}
+
+#[test]
+fn postgres_tells_tables_apart_by_case() {
+    postgres(tables("Log", "log")).to_sql().unwrap();
+    for projections in ["log", "log_schema"] {
+        let error = postgres(tables("log", projections)).to_sql().unwrap_err();
+        assert!(matches!(error, SchemaError::DuplicateName { .. }), "{error}");
+    }
+}
+
+#[test]
+fn no_table_of_postgres_can_have_the_name_of_an_index_or_sequence() {
+    for projections in [
+        "log_pkey",
+        "log_stream_key",
+        "log_event_id_key",
+        "log_global_position_seq",
+        "log_created_at_idx",
+        "log_schema_pkey",
+        "projection_checkpoints_pkey",
+    ] {
+        let error = postgres(tables("log", projections)).to_sql().unwrap_err();
+        assert!(matches!(error, SchemaError::DuplicateName { .. }), "{error}");
+    }
+}
+
+#[test]
+fn names_postgres_reserves_are_refused() {
+    let schema = TableNames::default().with_schema("pg_shop".parse().unwrap());
+    let role = |name: &str| postgres(TableNames::default()).with_role(name.parse().unwrap());
+    for (schema, name) in [
+        (postgres(tables("pg_class", "projections")), "pg_class"),
+        (postgres(schema), "pg_shop"),
+        (role("pg_monitor"), "pg_monitor"),
+        (role("public"), "public"),
+        (role("none"), "none"),
+    ] {
+        let message = schema.to_sql().unwrap_err().to_string();
+        assert_eq!(message, format!("postgres reserves names like {name:?} for itself"));
+    }
+}
+
+#[test]
+fn sqlite_refuses_what_only_postgres_has() {
+    let sqlite = || Schema::new(Database::Sqlite);
+    let refusal = |schema: Schema| schema.to_sql().unwrap_err();
+    let append_only = refusal(sqlite().with_append_only());
+    assert!(matches!(append_only, SchemaError::AppendOnlyUnsupported { .. }), "{append_only}");
+    let notify = refusal(sqlite().with_notify());
+    assert!(matches!(notify, SchemaError::NotifyUnsupported { .. }), "{notify}");
+    let role = refusal(sqlite().with_role("shop_app".parse().unwrap()));
+    assert!(matches!(role, SchemaError::RolesUnsupported { .. }), "{role}");
 }
 
 #[test]

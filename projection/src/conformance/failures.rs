@@ -12,7 +12,9 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers, batch};
-use crate::{HandlerError, ProcessorError, Projection};
+use super::polls::Polls;
+use super::{CommitFault, Faulty};
+use crate::{HandlerError, Processor, ProcessorError, Projection};
 
 /// A recorder that fails on some events, after it has written their rows.
 struct Failing<H> {
@@ -141,6 +143,49 @@ where
     let error = processor.run(CancellationToken::new()).await.expect_err("it gives up");
     assert!(matches!(error, ProcessorError::RetriesExhausted { attempts: 3, .. }), "{error:?}");
     assert!(stage.handled("p").await.is_empty());
+}
+
+/// Whichever commit fails, and on whichever side of it: registration, batches, the last save.
+pub async fn a_commit_of_unknown_outcome_repeats_nothing_and_loses_nothing<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 20).await;
+    let end = stage.store.log().await[19].position();
+    for fault in [CommitFault::LostBefore, CommitFault::LostAfter] {
+        for commits_before in 0..5 {
+            let name = format!("{fault:?}{commits_before}");
+            let source = Faulty::new(stage.store.source.clone(), fault, commits_before);
+            let processor = Processor::new(Arc::new(source), stage.recorder(&name))
+                .with_batch_size_max(batch(6));
+            processor.run_until_caught_up(CancellationToken::new()).await.expect("it goes on");
+            stage.assert_handled_once(&name, &EventFilter::default()).await;
+            assert_eq!(stage.checkpoint(&name, Partition::ALL).await, end, "{name}");
+        }
+    }
+}
+
+/// What a processor has passed without handling is not read again after a shutdown.
+pub async fn a_shutdown_saves_how_far_it_came<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 5).await;
+    let end = stage.store.log().await[4].position();
+    let filter = EventFilter::default().with_bounded_contexts(["Nowhere"]);
+    let recorder = Recorder::new(Arc::clone(&stage.harness), "p").with_filter(filter);
+    let source = Arc::new(Polls::new(stage.store.source.clone()));
+    let processor = Processor::new(Arc::clone(&source), Arc::new(recorder));
+    let shutdown = CancellationToken::new();
+    let stop = async {
+        source.wait_for(5).await;
+        shutdown.cancel();
+    };
+    let (ended, ()) = futures_util::future::join(processor.run(shutdown.clone()), stop).await;
+    ended.expect("a shutdown is no error");
+    assert_eq!(stage.checkpoint("p", Partition::ALL).await, end);
 }
 
 /// A recorder that stops inside a batch until it is told to go on.

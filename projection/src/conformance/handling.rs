@@ -1,15 +1,18 @@
 //! Clauses about what is handled, and how far a checkpoint gets.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use es::conformance::{Conn, Harness};
 use es::{
-    Event, EventFilter, ExpectedVersion, Partition, PersistedEvent, ProjectionName, StreamId,
+    Event, EventFilter, EventSource, ExpectedVersion, Partition, PersistedEvent, ProjectionName,
+    StreamId,
 };
 use futures_util::future::join;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers, append_stubbornly, batch};
+use super::polls::Polls;
 use crate::{HandlerError, Projection, Runner, lag};
 
 /// One processor, one partition, several batches.
@@ -64,6 +67,34 @@ where
     assert_eq!(stage.handled("p").await.len(), 1);
     let end = stage.store.log().await[18].position();
     assert_eq!(stage.checkpoint("p", Partition::ALL).await, end);
+}
+
+/// A processor that runs and is given nothing moves its checkpoint all the same, soon.
+pub async fn a_quiet_projection_keeps_its_checkpoint_up<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 5).await;
+    let end = stage.store.log().await[4].position();
+    let filter = EventFilter::default().with_bounded_contexts(["Nowhere"]);
+    let recorder = Recorder::new(Arc::clone(&stage.harness), "p").with_filter(filter);
+    let processor = stage.processor(&Arc::new(recorder));
+    let keeps_up = async {
+        let name = ProjectionName::new("p").expect("a valid name");
+        loop {
+            let lag = lag(&*stage.source, &name).await.expect("the lag");
+            if lag.iter().any(|lag| lag.checkpoint == end) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::select! {
+        ended = processor.run(CancellationToken::new()) => panic!("it runs on: {ended:?}"),
+        () = keeps_up => {}
+        () = tokio::time::sleep(Duration::from_secs(30)) => panic!("the checkpoint stays behind"),
+    }
 }
 
 /// Each partition handles its share; together they handle everything once.
@@ -181,31 +212,68 @@ where
     stage.assert_handled_once("parts", &EventFilter::default()).await;
 }
 
-/// Capability `concurrent_appenders`: a processor is past nothing that can still appear.
+/// Capability `concurrent_appenders`: a processor that keeps looking while a transaction with the
+/// first position is open passes nothing, whether it reads everything, a filtered part or a
+/// partition; and it misses nothing when that transaction commits.
 pub async fn an_event_that_commits_late_is_handled<H: Harness>(harness: H)
 where
     H::Source: Clone,
 {
     let stage = Stage::new(harness).await;
-    let stream = |id| StreamId::new("Test", "Thing", id).expect("a valid name");
-    let event = |number: i64| [Event::json("Happened", &number).expect("valid")];
-    let whole = stage.recorder("whole");
-    let parts = stage.recorder("parts");
-    let run = async || {
-        let runner = Runner::new(Arc::clone(&stage.source))
-            .with_projection(&whole, [Partition::ALL])
-            .with_projection(&parts, Partition::split(3).expect("three"));
-        runner.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
-    };
+    let source = stage.store.source.clone();
+    late_commit(&stage, source).await;
+}
+
+/// The clause above over a source that `break_horizon` has changed: it must panic if the change
+/// lets a reader past what can still appear.
+pub async fn late_commit_over<H: Harness, S>(harness: H, break_horizon: impl Fn(H::Source) -> S)
+where
+    H::Source: Clone,
+    S: EventSource<Connection = Conn<H>>,
+{
+    let stage = Stage::new(harness).await;
+    let source = break_horizon(stage.store.source.clone());
+    late_commit(&stage, source).await;
+}
+
+async fn late_commit<H: Harness, S>(stage: &Stage<H>, source: S)
+where
+    H::Source: Clone,
+    S: EventSource<Connection = Conn<H>>,
+{
+    let source = Arc::new(Polls::new(source));
+    let filter = EventFilter::default().with_event_types(["Happened"]);
+    let filtered = Recorder::new(Arc::clone(&stage.harness), "filtered").with_filter(filter);
+    let runner = Runner::new(Arc::clone(&source))
+        .with_projection(&stage.recorder("whole"), [Partition::ALL])
+        .with_projection(&Arc::new(filtered), [Partition::ALL])
+        .with_projection(&stage.recorder("parts"), Partition::split(2).expect("two"));
+    let names = ["whole", "filtered", "parts"];
+
+    let stream = StreamId::new("Test", "Thing", "late").expect("a valid name");
+    let event = Event::json("Happened", &1).expect("valid");
     let mut late = stage.store.begin().await;
-    let any = ExpectedVersion::Any;
-    stage.store.append_in(&mut late, &stream("late"), any, &event(1)).await.expect("appended");
+    let appended = stage.store.append_in(&mut late, &stream, ExpectedVersion::Any, &[event]).await;
+    appended.expect("appended");
     append_numbers(&stage.store, 10).await;
-    run().await;
-    assert!(stage.handled("whole").await.is_empty(), "position 1 may still appear");
-    stage.store.commit(late).await;
-    run().await;
-    assert_eq!(stage.handled("whole").await.len(), 11);
-    stage.assert_handled_once("whole", &EventFilter::default()).await;
-    stage.assert_handled_once("parts", &EventFilter::default()).await;
+
+    let shutdown = CancellationToken::new();
+    let schedule = async {
+        source.wait_for(60).await;
+        for name in names {
+            assert!(stage.handled(name).await.is_empty(), "{name}: position 1 may still appear");
+        }
+        stage.store.commit(late).await;
+        for name in names {
+            while stage.handled(name).await.len() < 11 {
+                source.wait_for(1).await;
+            }
+        }
+        shutdown.cancel();
+    };
+    let (ran, ()) = join(runner.run(shutdown.clone()), schedule).await;
+    ran.expect("it runs until the shutdown");
+    for name in names {
+        stage.assert_handled_once(name, &EventFilter::default()).await;
+    }
 }

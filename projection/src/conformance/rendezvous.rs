@@ -46,6 +46,10 @@ impl<S: EventSource> EventSource for Rendezvous<S> {
         self.inner.begin().await
     }
 
+    async fn check_open(&self, transaction: &mut S::Transaction) -> Result<(), StoreError> {
+        self.inner.check_open(transaction).await
+    }
+
     async fn commit(&self, transaction: S::Transaction) -> Result<(), StoreError> {
         self.inner.commit(transaction).await
     }

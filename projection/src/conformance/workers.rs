@@ -1,6 +1,7 @@
 //! Clauses about several workers: on one partition by mistake, and in one runner.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use es::conformance::{Conn, Harness};
 use es::{EventFilter, EventSource, Partition, PersistedEvent, ProjectionName};
@@ -25,21 +26,41 @@ where
     stage.assert_handled_once("p", &EventFilter::default()).await;
 }
 
+/// A recorder that also counts how often its handler is called.
+struct Counting<H> {
+    recorder: Recorder<H>,
+    calls: AtomicUsize,
+}
+
+impl<H: Harness> Projection<Conn<H>> for Counting<H> {
+    fn name(&self) -> ProjectionName {
+        self.recorder.name()
+    }
+
+    async fn handle(&self, conn: &mut Conn<H>, event: &PersistedEvent) -> Result<(), HandlerError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.recorder.record(conn, event).await
+    }
+}
+
 async fn race_on_one_partition<H: Harness, S>(stage: &Stage<H>, first: S, second: S)
 where
     S: EventSource<Connection = Conn<H>>,
 {
     let barrier = Arc::new(Barrier::new(2));
-    let recorder = stage.recorder("p");
+    let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
+    let counting = Arc::new(Counting { recorder, calls: AtomicUsize::new(0) });
     let run = |source| {
         let source = Rendezvous::new(source, Arc::clone(&barrier));
-        let processor = Processor::new(Arc::new(source), Arc::clone(&recorder));
+        let processor = Processor::new(Arc::new(source), Arc::clone(&counting));
         async move {
             let processor = processor.with_batch_size_max(batch(6));
             processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
         }
     };
     join(run(first), run(second)).await;
+    // The loser looks at the checkpoint before it calls the handler, for effects elsewhere.
+    assert_eq!(counting.calls.load(Ordering::Relaxed), 20, "every event once, none twice");
 }
 
 /// Runs two processors over sources that `break_fence` has changed, and checks that every event

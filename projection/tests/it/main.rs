@@ -1,6 +1,7 @@
-//! The processor against its clauses, on the in-memory store; and the fence, broken on purpose.
+//! The processor against its clauses, on the in-memory store; and stores, broken on purpose.
 
-mod unfenced;
+mod broken;
+mod runner;
 
 /// The in-memory store. The adapters run the same clauses in their own crates.
 mod memory_projections {

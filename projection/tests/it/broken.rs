@@ -1,4 +1,4 @@
-//! A store that lets a stale checkpoint through: the clause about two processors must notice.
+//! Stores that break what the processor relies on: its clauses must notice.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex};
@@ -10,19 +10,33 @@ use es::{
     EventStore, ExpectedVersion, Horizon, Partition, PartitionCheckpoint, PersistedEvent, Position,
     ProjectionName, ReadWindow, StoreError, Stream, StreamId, Version, VersionRange,
 };
-use projection::conformance::{run, two_processors_over};
+use projection::conformance::{late_commit_over, run, two_processors_over};
 
-/// Believes that the checkpoint is where this instance left it, and saves without looking.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    /// Believes that the checkpoint is where this instance left it, and saves without looking.
+    NoFence,
+    /// Takes the last position given out for the horizon.
+    NoHorizon,
+}
+
 #[derive(Debug)]
-struct Unfenced {
+struct Broken {
     inner: MemoryStore,
+    fault: Fault,
     believed: Arc<Mutex<Position>>,
 }
 
 #[test]
 #[should_panic(expected = "every event once, none twice")]
 fn two_processors_repeat_events_without_the_fence() {
-    run(two_processors_over(MemoryHarness, |inner| Unfenced { inner, believed: Arc::default() }));
+    run(two_processors_over(MemoryHarness, |inner| Broken::new(inner, Fault::NoFence)));
+}
+
+#[test]
+#[should_panic(expected = "position 1 may still appear")]
+fn a_processor_skips_events_without_the_horizon() {
+    run(late_commit_over(MemoryHarness, |inner| Broken::new(inner, Fault::NoHorizon)));
 }
 
 /// The same race over the same wrapper's inner store, to show that the race itself is fair.
@@ -31,7 +45,13 @@ fn two_processors_repeat_nothing_with_the_fence() {
     run(two_processors_over(MemoryHarness, |inner| inner));
 }
 
-impl CheckpointStore for Unfenced {
+impl Broken {
+    fn new(inner: MemoryStore, fault: Fault) -> Self {
+        Broken { inner, fault, believed: Arc::default() }
+    }
+}
+
+impl CheckpointStore for Broken {
     async fn register_checkpoint(
         &self,
         conn: &mut MemoryConnection,
@@ -49,7 +69,10 @@ impl CheckpointStore for Unfenced {
         projection: &ProjectionName,
         partition: Partition,
     ) -> Result<Position, CheckpointError> {
-        self.inner.lock_checkpoint(conn, projection, partition).await?;
+        let actual = self.inner.lock_checkpoint(conn, projection, partition).await?;
+        if self.fault != Fault::NoFence {
+            return Ok(actual);
+        }
         Ok(*self.believed.lock().expect("no panic"))
     }
 
@@ -58,9 +81,12 @@ impl CheckpointStore for Unfenced {
         conn: &mut MemoryConnection,
         projection: &ProjectionName,
         partition: Partition,
-        _from: Position,
+        from: Position,
         to: Position,
     ) -> Result<(), CheckpointError> {
+        if self.fault != Fault::NoFence {
+            return self.inner.save_checkpoint(conn, projection, partition, from, to).await;
+        }
         let actual = self.inner.lock_checkpoint(conn, projection, partition).await?;
         *self.believed.lock().expect("no panic") = to;
         self.inner.save_checkpoint(conn, projection, partition, actual, to).await
@@ -75,7 +101,7 @@ impl CheckpointStore for Unfenced {
     }
 }
 
-impl EventStore for Unfenced {
+impl EventStore for Broken {
     type Connection = MemoryConnection;
 
     async fn append(
@@ -110,7 +136,11 @@ impl EventStore for Unfenced {
         conn: &mut MemoryConnection,
         known: Position,
     ) -> Result<Horizon, StoreError> {
-        self.inner.horizon(conn, known).await
+        let horizon = self.inner.horizon(conn, known).await?;
+        match self.fault {
+            Fault::NoHorizon => Ok(Horizon { position: horizon.end, ..horizon }),
+            Fault::NoFence => Ok(horizon),
+        }
     }
 
     async fn read_window(
@@ -127,13 +157,13 @@ impl EventStore for Unfenced {
     }
 }
 
-impl EventSource for Unfenced {
+impl EventSource for Broken {
     type Connection = MemoryConnection;
-    type Store = Unfenced;
+    type Store = Broken;
     type Pooled = Box<MemoryConnection>;
     type Transaction = Box<MemoryConnection>;
 
-    fn store(&self) -> &Unfenced {
+    fn store(&self) -> &Broken {
         self
     }
 

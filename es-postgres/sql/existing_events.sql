@@ -1,0 +1,12 @@
+-- What the store holds under some event ids: asked only when an append wrote nothing.
+--
+-- $1 the ids
+select
+  event_id,
+  bounded_context,
+  aggregate_type,
+  aggregate_id,
+  aggregate_version,
+  global_position
+from {events}
+where event_id = any ($1)

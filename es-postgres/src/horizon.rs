@@ -1,0 +1,49 @@
+//! From the row of `horizon.sql` to the horizon, or to the reason why there is none.
+
+use std::time::Duration;
+
+use es::{Horizon, HorizonHolder, Position, StoreError};
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+
+use crate::error::store_error;
+use crate::record::number;
+
+/// The horizon, if the connection it was read on is one whose later reads it holds for.
+pub(crate) fn horizon(row: &PgRow) -> Result<Horizon, StoreError> {
+    refuse_unsafe(row)?;
+    let end: Position = number(row, 0)?;
+    let low = row.try_get::<Option<i64>, _>(1).map_err(store_error)?;
+    let Some(low) = low else {
+        return Ok(Horizon { position: end, end, held_by: Vec::new() });
+    };
+    let position = Position::try_from(low).map_err(|low| {
+        StoreError::corrupt(format!("an advisory lock of the events table for position {low}"))
+    })?;
+    let session: Option<String> = row.try_get(2).map_err(store_error)?;
+    let open_for: Option<f64> = row.try_get(4).map_err(store_error)?;
+    let holder = HorizonHolder {
+        session: session.unwrap_or_else(|| "a transaction that has just ended".to_owned()),
+        application: row.try_get(3).map_err(store_error)?,
+        open_for: open_for.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok()),
+    };
+    Ok(Horizon { position, end, held_by: vec![holder] })
+}
+
+fn refuse_unsafe(row: &PgRow) -> Result<(), StoreError> {
+    let isolation: &str = row.try_get(5).map_err(store_error)?;
+    // PostgreSQL treats READ UNCOMMITTED as READ COMMITTED.
+    if !matches!(isolation, "read committed" | "read uncommitted") {
+        let reason = format!(
+            "it is in {isolation}, whose snapshot may be older than the horizon and would skip \
+             events: read the log in READ COMMITTED"
+        );
+        return Err(StoreError::UnsafeRead { reason });
+    }
+    if row.try_get(6).map_err(store_error)? {
+        let reason = "the server is a hot standby, which does not know who is appending on the \
+                      primary: read the log on the primary";
+        return Err(StoreError::UnsafeRead { reason: reason.to_owned() });
+    }
+    Ok(())
+}

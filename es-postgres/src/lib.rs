@@ -1,0 +1,79 @@
+//! Event sourcing inside the caller's own sqlx transaction, on PostgreSQL.
+//!
+//! [`PgEventStore`] appends and reads on any `&mut PgConnection`: `&mut *tx` of a transaction,
+//! `&mut conn` of a plain or a pooled connection. [`PgSource`] pairs it with a pool for
+//! projections. The schema comes from `migrate-gen --database postgres`.
+//!
+//! # Appending
+//!
+//! An append is one statement and one round trip, for any number of events, inside a transaction
+//! or outside. (The first use of a statement on a connection prepares it: one more.) A version
+//! conflict writes nothing and raises no error on the server, so the transaction goes on.
+//!
+//! In READ COMMITTED, PostgreSQL's default, a writer that loses a race waits for the winner and
+//! then sees a conflict. In REPEATABLE READ and SERIALIZABLE the server ends such a transaction
+//! with SQLSTATE 40001, which is reported as [`StoreError::Retryable`](es::StoreError::Retryable):
+//! roll back and run the transaction again. Two transactions that append to the same streams in
+//! opposite order deadlock, and one of them gets the same error.
+//!
+//! # Reading the log
+//!
+//! Positions are drawn before transactions commit, so the log is read behind a horizon, below
+//! which nothing can still appear. Every append registers itself with a shared advisory lock that
+//! names a position below all it will draw; the horizon is the lowest of those, or the last
+//! position drawn. A transaction that has appended and stays open therefore holds the projections
+//! back, and [`Horizon::held_by`](es::Horizon::held_by) says which one it is. A transaction that
+//! has not appended holds nothing, however long it is open and whatever it writes.
+//!
+//! Read the log on connections that
+//!
+//! - reach the primary: a hot standby has no advisory locks;
+//! - are in READ COMMITTED: a snapshot taken before the horizon was read would skip events.
+//!
+//! Anything else is [`StoreError::UnsafeRead`](es::StoreError::UnsafeRead).
+//!
+//! # Poolers
+//!
+//! sqlx prepares statements by name. A PgBouncer in transaction mode must know how to carry those
+//! over (version 1.21, `max_prepared_statements`). With an older one, switch the cache off with
+//! `PgConnectOptions::statement_cache_capacity(0)` and use the store inside transactions only,
+//! where the pooler keeps to one server; projections then need a direct connection.
+//!
+//! sqlx's pool pings a connection before it hands it out, a hidden round trip before each
+//! transaction: `PgPoolOptions::test_before_acquire(false)` switches it off.
+//!
+//! # Capabilities
+//!
+//! Of the [conformance capabilities](es::conformance#capabilities) this store has both
+//! `append_outside_a_transaction` and `concurrent_appenders`.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use es::{Event, EventStore, ExpectedVersion, StreamId};
+//! use es_postgres::{PgEventStore, sqlx};
+//!
+//! # async fn example(pool: sqlx::PgPool) -> Result<(), Box<dyn std::error::Error>> {
+//! let store = PgEventStore::default();
+//! let order = StreamId::new("Sales", "Order", "order-1")?;
+//! let placed = Event::json("OrderPlaced", &4200)?;
+//!
+//! let mut tx = pool.begin().await?;
+//! sqlx::query("insert into orders (id, total) values ('order-1', 4200)").execute(&mut *tx).await?;
+//! store.append(&mut tx, &order, ExpectedVersion::NoStream, &[placed]).await?;
+//! tx.commit().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod horizon;
+mod record;
+mod schema;
+mod source;
+mod statements;
+mod store;
+
+pub use source::PgSource;
+pub use sqlx;
+pub use store::PgEventStore;

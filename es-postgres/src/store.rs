@@ -1,0 +1,263 @@
+//! The event store on a PostgreSQL connection.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use es::{
+    AppendError, AppendResult, AppendStatements, CheckpointError, CheckpointStore, Event,
+    EventFilter, EventStore, ExistingEvent, ExpectedVersion, Horizon, InsertedEvents, Partition,
+    PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream,
+    StreamId, TableNames, Version, VersionRange, append_guarded,
+};
+use sqlx::{PgConnection, Row};
+use uuid::Uuid;
+
+use crate::error::store_error;
+use crate::horizon::horizon;
+use crate::record;
+use crate::schema;
+use crate::statements::Statements;
+
+/// An event store on PostgreSQL. Holds no connection; cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct PgEventStore {
+    statements: Arc<Statements>,
+}
+
+impl PgEventStore {
+    /// A store whose tables have these names.
+    pub fn new(tables: &TableNames) -> Self {
+        PgEventStore { statements: Arc::new(Statements::new(tables)) }
+    }
+}
+
+impl Default for PgEventStore {
+    /// A store whose tables have the default names.
+    fn default() -> Self {
+        PgEventStore::new(&TableNames::default())
+    }
+}
+
+impl EventStore for PgEventStore {
+    type Connection = PgConnection;
+
+    async fn append(
+        &self,
+        conn: &mut PgConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> Result<AppendResult, AppendError> {
+        append_guarded(self, conn, stream, expected, events).await
+    }
+
+    async fn stream_version(
+        &self,
+        conn: &mut PgConnection,
+        stream: &StreamId,
+    ) -> Result<Version, StoreError> {
+        let row = sqlx::query(self.statements.stream_version.clone())
+            .bind(stream.bounded_context())
+            .bind(stream.aggregate_type())
+            .bind(stream.aggregate_id())
+            .fetch_optional(conn)
+            .await
+            .map_err(store_error)?;
+        row.map_or(Ok(Version::NONE), |row| record::number(&row, 0))
+    }
+
+    async fn read_stream(
+        &self,
+        conn: &mut PgConnection,
+        stream: &StreamId,
+        versions: impl Into<VersionRange> + Send,
+    ) -> Result<Stream, StoreError> {
+        let versions = versions.into();
+        let rows = sqlx::query(self.statements.read_stream.clone())
+            .bind(stream.bounded_context())
+            .bind(stream.aggregate_type())
+            .bind(stream.aggregate_id())
+            .bind(versions.first().get())
+            .bind(versions.last().get())
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        Ok(Stream::new(stream.clone(), record::events(&rows)?))
+    }
+
+    async fn horizon(
+        &self,
+        conn: &mut PgConnection,
+        known: Position,
+    ) -> Result<Horizon, StoreError> {
+        let row = sqlx::query(self.statements.horizon.clone())
+            .bind(known.get())
+            .fetch_one(conn)
+            .await
+            .map_err(store_error)?;
+        horizon(&row)
+    }
+
+    async fn read_window(
+        &self,
+        conn: &mut PgConnection,
+        window: ReadWindow,
+        filter: &EventFilter,
+    ) -> Result<Vec<PersistedEvent>, StoreError> {
+        let rows = sqlx::query(self.statements.read_window.clone())
+            .bind(window.after().get())
+            .bind(window.through().get())
+            .bind(i64::from(window.events_max()))
+            .bind(filter.bounded_contexts().map(array))
+            .bind(filter.aggregate_types().map(array))
+            .bind(filter.event_types().map(array))
+            .bind(i32::from(filter.partition().total()))
+            .bind(i32::from(filter.partition().index()))
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        record::events(&rows)
+    }
+
+    async fn check_schema(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
+        let row = sqlx::query(self.statements.check_schema.clone())
+            .fetch_optional(conn)
+            .await
+            .map_err(store_error)?;
+        match row {
+            Some(row) => schema::check(&row),
+            None => Err(schema::no_sequence()),
+        }
+    }
+}
+
+impl AppendStatements for PgEventStore {
+    async fn insert_events(
+        &self,
+        conn: &mut PgConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> Result<Option<InsertedEvents>, StoreError> {
+        let column =
+            |value: fn(&Event) -> Option<Uuid>| events.iter().map(value).collect::<Vec<_>>();
+        let rows = sqlx::query(self.statements.append.clone())
+            .bind(stream.bounded_context())
+            .bind(stream.aggregate_type())
+            .bind(stream.aggregate_id())
+            .bind(stream.slot().get().cast_signed())
+            .bind(expected.required().map(Version::get))
+            .bind(events.iter().map(Event::id).collect::<Vec<_>>())
+            .bind(events.iter().map(Event::event_type).collect::<Vec<_>>())
+            .bind(events.iter().map(|event| i32::from(event.event_version())).collect::<Vec<_>>())
+            .bind(events.iter().map(Event::payload).collect::<Vec<_>>())
+            .bind(events.iter().map(Event::metadata).collect::<Vec<_>>())
+            .bind(column(Event::correlation_id))
+            .bind(column(Event::causation_id))
+            .bind(column(Event::trace_id))
+            .bind(events.iter().map(Event::created_at).collect::<Vec<_>>())
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        record::inserted(&rows)
+    }
+
+    async fn existing_events(
+        &self,
+        conn: &mut PgConnection,
+        events: &[Event],
+    ) -> Result<Vec<ExistingEvent>, StoreError> {
+        let rows = sqlx::query(self.statements.existing_events.clone())
+            .bind(events.iter().map(Event::id).collect::<Vec<_>>())
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        rows.iter().map(record::existing_event).collect()
+    }
+}
+
+impl CheckpointStore for PgEventStore {
+    async fn register_checkpoint(
+        &self,
+        conn: &mut PgConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> Result<Position, CheckpointError> {
+        let registered = sqlx::query(self.statements.register_projection.clone())
+            .bind(projection.as_str())
+            .bind(i32::from(partition.total()))
+            .execute(&mut *conn)
+            .await
+            .map_err(store_error)?;
+        let row = sqlx::query(self.statements.partition_total.clone())
+            .bind(projection.as_str())
+            .fetch_one(&mut *conn)
+            .await
+            .map_err(store_error)?;
+        let stored: i32 = row.try_get(0).map_err(store_error)?;
+        CheckpointError::check_partition_total(projection, stored.into(), partition)?;
+        if registered.rows_affected() > 0 {
+            sqlx::query(self.statements.register_checkpoints.clone())
+                .bind(projection.as_str())
+                .bind(i32::from(partition.total()))
+                .execute(&mut *conn)
+                .await
+                .map_err(store_error)?;
+        }
+        self.lock_checkpoint(conn, projection, partition).await
+    }
+
+    async fn lock_checkpoint(
+        &self,
+        conn: &mut PgConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> Result<Position, CheckpointError> {
+        let row = sqlx::query(self.statements.lock_checkpoint.clone())
+            .bind(projection.as_str())
+            .bind(i32::from(partition.index()))
+            .fetch_optional(conn)
+            .await
+            .map_err(store_error)?;
+        match row {
+            None => Err(CheckpointError::Missing { projection: projection.clone(), partition }),
+            Some(row) => Ok(record::number(&row, 0)?),
+        }
+    }
+
+    async fn save_checkpoint(
+        &self,
+        conn: &mut PgConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+        from: Position,
+        to: Position,
+    ) -> Result<(), CheckpointError> {
+        let saved = sqlx::query(self.statements.save_checkpoint.clone())
+            .bind(projection.as_str())
+            .bind(i32::from(partition.index()))
+            .bind(from.get())
+            .bind(to.get())
+            .execute(conn)
+            .await
+            .map_err(store_error)?;
+        CheckpointError::check_moved(saved.rows_affected(), projection, partition, from)
+    }
+
+    async fn checkpoints(
+        &self,
+        conn: &mut PgConnection,
+        projection: &ProjectionName,
+    ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
+        let rows = sqlx::query(self.statements.checkpoints.clone())
+            .bind(projection.as_str())
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        rows.iter().map(record::partition_checkpoint).collect()
+    }
+}
+
+fn array(names: &BTreeSet<String>) -> Vec<&str> {
+    names.iter().map(String::as_str).collect()
+}

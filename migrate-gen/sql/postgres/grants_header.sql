@@ -1,0 +1,2 @@
+-- Optional, from here on: the rights of the application's role, which must exist. They are what
+-- the event store needs, and no more.

@@ -1,0 +1,4 @@
+-- The tables of an event store, for PostgreSQL 15 or later. Schema version {schema_version}.
+--
+-- Run this file once. It has no "begin" and "commit", so that a migration tool can run it inside
+-- a transaction of its own. Run a second time, it fails and changes nothing.

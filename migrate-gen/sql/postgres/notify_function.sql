@@ -1,0 +1,10 @@
+-- Optional: tells whoever listens that there may be new events. The channel is "es_" and the oid of
+-- the events table, so that every event store has its own.
+create function {function}() returns trigger
+language plpgsql
+as $$
+begin
+    perform pg_notify('es_' || tg_relid, '');
+    return null;
+end
+$$;

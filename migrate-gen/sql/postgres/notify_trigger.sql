@@ -1,0 +1,9 @@
+-- Optional: a notification when an append commits, one for each transaction.
+--
+-- Its cost: a transaction that notifies takes a lock at commit that is one for all databases of
+-- the server, so such transactions commit one after the other. An append-heavy workload was
+-- measured at 4,900 transactions/s without this trigger and at 2,600 with it.
+create trigger "{events_name}_notify"
+    after insert on {events}
+    for each statement
+    execute function {function}();
