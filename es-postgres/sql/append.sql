@@ -11,7 +11,9 @@
 --
 -- 1. accepted: the stream's version, if it is the expected one. The ids of all events but the
 --    first are looked up here, for a duplicate among them must not be found when the first is
---    already written. For a single event that condition is constant.
+--    already written. For a single event that condition is constant. They are looked up one by
+--    one, in a subquery that cannot become a join: a plan that was made while the table was
+--    empty, and is kept, must not scan it when it is large.
 -- 2. registered: tells readers that positions above `low` are about to appear. A shared lock, so
 --    appenders never wait for each other; it ends with the transaction or the savepoint by
 --    itself. It is taken before any position is drawn, so every position drawn is above `low`.
@@ -53,8 +55,8 @@ with
         cardinality($6::uuid[]) = 1
         or not exists (
           select
-          from {events}
-          where event_id = any ($6[2:])
+          from unnest($6[2:]) as other (id)
+          where (select true from {events} where event_id = other.id)
         )
       )
   ),

@@ -50,12 +50,11 @@ fn kind(error: &sqlx::Error) -> Kind {
 /// By SQLSTATE, <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn database_kind(sqlstate: &str) -> Kind {
     match sqlstate {
-        // serialization_failure, deadlock_detected, lock_not_available, query_canceled: a timeout
-        // the operator has set.
-        "40001" | "40P01" | "55P03" | "57014" => Kind::Retryable,
-        // In an append this is an event id that another transaction stored at the same moment,
-        // behind the first event. The next attempt finds it and says so.
-        "23505" => Kind::Retryable,
+        // serialization_failure, deadlock_detected; lock_not_available and query_canceled, the
+        // timeouts an operator has set; unique_violation, which in an append is an event id that
+        // another transaction stored at the same moment, behind the first event: the next attempt
+        // finds it and says so.
+        "40001" | "40P01" | "55P03" | "57014" | "23505" => Kind::Retryable,
         // admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout,
         // idle_in_transaction_session_timeout, too_many_connections.
         "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300" => Kind::NoConnection,

@@ -44,7 +44,7 @@
 //!
 //! # Capabilities
 //!
-//! Of the [conformance capabilities](es::conformance#capabilities) this store has both
+//! Of the capabilities that `es::conformance` lists this store has both
 //! `append_outside_a_transaction` and `concurrent_appenders`.
 //!
 //! # Example
@@ -68,12 +68,14 @@
 
 mod error;
 mod horizon;
+mod notifications;
 mod record;
 mod schema;
 mod source;
 mod statements;
 mod store;
 
+pub use notifications::PgNotifications;
 pub use source::PgSource;
 pub use sqlx;
 pub use store::PgEventStore;

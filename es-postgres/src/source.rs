@@ -1,13 +1,16 @@
 //! The store with a pool: what a projection processor runs on.
 
 use std::error::Error;
+use std::future::Future;
+use std::sync::Arc;
 
 use es::{EventSource, StoreError};
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use tokio::sync::Notify;
 
-use crate::PgEventStore;
 use crate::error::{is_retryable, store_error};
+use crate::{PgEventStore, PgNotifications};
 
 /// A [`PgEventStore`] and the pool projections take their connections from.
 ///
@@ -16,12 +19,38 @@ use crate::error::{is_retryable, store_error};
 pub struct PgSource {
     pool: PgPool,
     store: PgEventStore,
+    appended: Option<Arc<Notify>>,
 }
 
 impl PgSource {
     /// Uses `pool`, whose connections find the store's tables.
     pub fn new(pool: PgPool, store: PgEventStore) -> Self {
-        PgSource { pool, store }
+        PgSource { pool, store, appended: None }
+    }
+
+    /// A source whose processors are woken by notifications instead of waiting out their poll
+    /// interval, and the listener that wakes them: spawn its
+    /// [`run`](PgNotifications::run). The schema must have been written with
+    /// `migrate-gen --notify`.
+    ///
+    /// Polling needs none of this and is quick by itself; notifications pay where many idle
+    /// processes shall cause no queries at all (raise the poll interval then). They cost the
+    /// writers dearly: PostgreSQL takes a cluster-wide lock at the commit of every transaction
+    /// that notifies, which cut eight writers from 4,900 to 2,600 transactions a second where it
+    /// was measured.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be reached, or [`StoreError::SchemaMissing`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe.
+    pub async fn with_notifications(self) -> Result<(Self, PgNotifications), StoreError> {
+        let appended = Arc::new(Notify::new());
+        let (pool, store) = (&self.pool, &self.store);
+        let listener = PgNotifications::listen(pool, store, Arc::clone(&appended)).await?;
+        Ok((PgSource { appended: Some(appended), ..self }, listener))
     }
 
     /// The pool.
@@ -46,6 +75,17 @@ impl EventSource for PgSource {
 
     async fn begin(&self) -> Result<Self::Transaction, StoreError> {
         self.pool.begin().await.map_err(store_error)
+    }
+
+    fn appended(&self) -> impl Future<Output = ()> + Send {
+        // From here on nothing is missed, whenever the future is first polled.
+        let appended = self.appended.as_ref().map(|appended| appended.notified());
+        async move {
+            match appended {
+                Some(appended) => appended.await,
+                None => std::future::pending().await,
+            }
+        }
     }
 
     async fn commit(&self, transaction: Self::Transaction) -> Result<(), StoreError> {

@@ -13,6 +13,7 @@ pub(crate) struct Statements {
     pub(crate) read_window: SqlStr,
     pub(crate) horizon: SqlStr,
     pub(crate) check_schema: SqlStr,
+    pub(crate) notification_channel: SqlStr,
     pub(crate) register_projection: SqlStr,
     pub(crate) partition_total: SqlStr,
     pub(crate) register_checkpoints: SqlStr,
@@ -65,6 +66,10 @@ impl Statements {
                 include_str!("../sql/check_schema.sql"),
                 schema_versions = schema_versions,
                 sequence_name = sequence_name
+            )),
+            notification_channel: trusted(format!(
+                include_str!("../sql/notification_channel.sql"),
+                events_oid = events_oid
             )),
             register_projection: trusted(format!(
                 include_str!("../sql/register_projection.sql"),

@@ -29,6 +29,14 @@ impl PgEventStore {
     pub fn new(tables: &TableNames) -> Self {
         PgEventStore { statements: Arc::new(Statements::new(tables)) }
     }
+
+    pub(crate) async fn notification_channel(
+        &self,
+        conn: &mut PgConnection,
+    ) -> Result<String, StoreError> {
+        let sql = self.statements.notification_channel.clone();
+        sqlx::query_scalar(sql).fetch_one(conn).await.map_err(store_error)
+    }
 }
 
 impl Default for PgEventStore {

@@ -15,7 +15,7 @@
 //!   busy timeout helps it. The store reports that as [`es::StoreError::Retryable`].
 //!
 //! Appending outside a transaction works: the append is one statement. SQLite has one writer at
-//! a time, so of the [conformance capabilities](es::conformance#capabilities) this store has
+//! a time, so of the capabilities that `es::conformance` lists this store has
 //! `append_outside_a_transaction` and lacks `concurrent_appenders`.
 //!
 //! sqlx's pool pings a connection before it hands it out (`test_before_acquire`); switch that

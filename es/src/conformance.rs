@@ -95,7 +95,7 @@ pub trait Harness: Send + Sync + 'static {
 }
 
 /// Longer than any clause takes on a slow machine; a clause that hangs has failed.
-const CLAUSE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
+const CLAUSE_TIMEOUT: std::time::Duration = std::time::Duration::from_mins(2);
 
 /// Runs one clause to its end on a runtime of its own.
 pub fn run<F: Future<Output = ()>>(clause: F) {

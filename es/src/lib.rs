@@ -9,8 +9,8 @@
 //!   how far one read of the log may go ([`ReadWindow`]), which partition a stream belongs to
 //!   ([`Slot`], [`Partition`]).
 //!
-//! Features: `memory` adds [`memory::MemoryStore`], a transactional store for unit tests;
-//! `conformance` adds the clauses every store must hold, see [`conformance`].
+//! Features: `memory` adds `memory::MemoryStore`, a transactional store for unit tests;
+//! `conformance` adds the clauses every store must hold, in the module `conformance`.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod append;

@@ -4,7 +4,8 @@ use std::fmt;
 
 /// The place of an event in the global order of the log: 1 or more, or [`Position::START`].
 ///
-/// Positions have holes (a rolled-back transaction burns those it drew) and never reorder.
+/// Positions may have holes (most databases burn what a rolled-back transaction drew) and never
+/// reorder.
 /// Every store keeps them as a signed 64-bit integer, so the largest is [`i64::MAX`].
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position(i64);

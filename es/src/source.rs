@@ -40,6 +40,13 @@ pub trait EventSource: Send + Sync + 'static {
     /// As [`acquire`](EventSource::acquire), or that the database is busy.
     fn begin(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
 
+    /// Resolves when the source hears that events were appended, from the moment this is called:
+    /// processors that wait for new events then look at once. It may miss some, and the default
+    /// hears nothing; processors look for themselves now and then in any case.
+    fn appended(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
     /// Checks that a transaction from [`begin`](EventSource::begin) is still open, after code that
     /// may have swallowed an error which ended it. Called once, before the last statement.
     ///

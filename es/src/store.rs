@@ -31,7 +31,8 @@ pub trait EventStore: Send + Sync {
     ///
     /// After [`AppendError::Conflict`], [`AppendError::Invalid`] and
     /// [`AppendError::DuplicateEventId`] nothing was written and the caller's transaction is
-    /// usable. What becomes of it after a [`StoreError`], the error says.
+    /// usable. After a [`StoreError`] roll the transaction back, unless
+    /// [`StoreError::transaction`] says that it is usable.
     fn append(
         &self,
         conn: &mut Self::Connection,
@@ -64,8 +65,9 @@ pub trait EventStore: Send + Sync {
         versions: impl Into<VersionRange> + Send,
     ) -> impl Future<Output = Result<Stream, StoreError>> + Send;
 
-    /// How far the log can be read now. `known` is a horizon seen before, or
-    /// [`Position::START`]; it may spare the store some work and never makes the answer less.
+    /// How far the log can be read now. `known` is a position through which the caller knows the
+    /// log to be complete, or [`Position::START`]. It spares the store the work where no position
+    /// beyond it was given out; it never makes the answer more than it would be without.
     ///
     /// # Errors
     ///
@@ -89,7 +91,8 @@ pub trait EventStore: Send + Sync {
         filter: &EventFilter,
     ) -> impl Future<Output = Result<Vec<PersistedEvent>, StoreError>> + Send;
 
-    /// Checks that the schema in the database is the one this library needs.
+    /// Checks that the schema in the database is the one this library needs. Processors do this
+    /// when they start; a service that only appends should, too.
     ///
     /// # Errors
     ///

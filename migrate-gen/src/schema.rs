@@ -111,7 +111,7 @@ pub enum OptionalIndex {
     EventType,
     /// By correlation id; holds only the events that have one.
     CorrelationId,
-    /// By the time of the append.
+    /// By the time the event's writer gave it.
     CreatedAt,
 }
 

@@ -1,5 +1,6 @@
 //! One run of a processor: where it is, what it does next, and what it does after a setback.
 
+use std::future::Future;
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
@@ -106,6 +107,8 @@ where
         let mut attempts = 1;
         while !self.shutdown.is_cancelled() {
             let saved_before = self.saved;
+            // What is appended while the log is being read must not be slept through.
+            let appended = self.processor.source.appended();
             let result = if is_registered {
                 self.step(goal).await
             } else {
@@ -125,7 +128,7 @@ where
                     if goal.is_some_and(|goal| self.reached >= goal) {
                         break;
                     }
-                    self.pause_after(step).await;
+                    self.pause_after(step, appended).await;
                     continue;
                 }
                 Err(Setback::Stop(error)) => return Err(error),
@@ -313,7 +316,7 @@ where
         }
     }
 
-    async fn pause_after(&mut self, step: Step) {
+    async fn pause_after(&mut self, step: Step, appended: impl Future<Output = ()>) {
         match step {
             Step::TakenUp => {}
             Step::Passed | Step::Committed => {
@@ -322,7 +325,10 @@ where
             }
             Step::Idle => {
                 self.pause = self.pauses.next().unwrap_or(self.processor.poll_interval_max);
-                self.sleep(self.pause).await;
+                tokio::select! {
+                    () = self.sleep(self.pause) => {}
+                    () = appended => self.pause = Duration::ZERO,
+                }
             }
         }
     }

@@ -21,6 +21,11 @@ pub(crate) fn run(sh: &Shell) -> anyhow::Result<()> {
         let doc = cmd!(sh, "cargo doc {EVERYTHING...} --no-deps");
         Ok(doc.env("RUSTDOCFLAGS", "-D warnings").run()?)
     })?;
+    // The default features are what users see first; links into an optional module break there.
+    step("doc, default features", || {
+        let doc = cmd!(sh, "cargo doc --workspace --no-deps");
+        Ok(doc.env("RUSTDOCFLAGS", "-D warnings").run()?)
+    })?;
     step("test", || test::run(sh, &test::Arguments::default()))?;
     step("demo", || {
         // The file of an earlier run may hold commits that were amended since.

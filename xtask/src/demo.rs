@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the library's main job on real input, without a server.
+//! `cargo xtask demo`: the library's main job on real input.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -12,6 +12,7 @@ use clap::ValueEnum;
 use xshell::{Shell, cmd};
 
 use crate::interrupt;
+use crate::servers::{self, Options, Source};
 use crate::step::step;
 use crate::workspace::{self, Programs};
 
@@ -30,15 +31,19 @@ pub(crate) struct Arguments {
     /// The git repository whose history to read [default: this project's own].
     #[arg(long, value_name = "PATH")]
     repo: Option<PathBuf>,
-    /// Starts with an empty database; otherwise the demo goes on where an earlier run stopped.
+    /// Starts with an empty SQLite file; otherwise the demo goes on where an earlier run stopped.
+    /// A server of the demo's own is always new.
     #[arg(long)]
     fresh: bool,
+    #[command(flatten)]
+    options: Options,
 }
 
 impl Arguments {
     /// This project's own history on `SQLite`, from the beginning.
     pub(crate) fn fresh() -> Self {
-        Arguments { database: Database::Sqlite, repo: None, fresh: true }
+        let options = Options::default();
+        Arguments { database: Database::Sqlite, repo: None, fresh: true, options }
     }
 }
 
@@ -46,12 +51,14 @@ impl Arguments {
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Database {
     Sqlite,
+    Postgres,
 }
 
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Database::Sqlite => "sqlite",
+            Database::Postgres => "postgres",
         })
     }
 }
@@ -69,7 +76,8 @@ pub(crate) fn run(sh: &Shell, arguments: &Arguments) -> anyhow::Result<ExitCode>
     let _directory = sh.push_dir(&root);
     let programs = step("build", || Programs::build(sh))?;
 
-    let (database, migrations) = (arguments.database, format!("{DIRECTORY}/migrations"));
+    let database = arguments.database;
+    let migrations = format!("{DIRECTORY}/migrations-{database}");
     step("migrate-gen", || {
         let migrate_gen = programs.path("migrate-gen")?;
         let database = database.to_string();
@@ -81,14 +89,22 @@ pub(crate) fn run(sh: &Shell, arguments: &Arguments) -> anyhow::Result<ExitCode>
     if arguments.fresh {
         remove(sh, &file)?;
     }
+    let server = match database {
+        Database::Sqlite => None,
+        Database::Postgres => {
+            let kind = servers::Database::Postgres;
+            Some(step("server", || Source::open(kind, &arguments.options))?)
+        }
+    };
+    let url = server.as_ref().map_or_else(|| format!("sqlite://{file}"), Source::url);
     let code = step("git_history", || {
         let mut command = Command::new(programs.path("git_history")?);
         command.current_dir(&root).arg("--repo").arg(&repository);
-        command.args(["--database-url", &format!("sqlite://{file}")]);
+        command.args(["--database-url", &url]);
         command.args(["--migrations", &migrations]);
         Ok(interrupt::exit_code(interrupt::follow(&mut command, PATIENCE)?))
     })?;
-    if code == 1 && sh.path_exists(&file) {
+    if code == 1 && server.is_none() && sh.path_exists(&file) {
         eprintln!("if the database is the trouble, `cargo xtask demo --fresh` begins with another");
     }
     Ok(ExitCode::from(code))

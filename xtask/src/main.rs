@@ -7,6 +7,7 @@ mod demo;
 mod interrupt;
 mod servers;
 mod step;
+mod stress;
 mod test;
 mod tidy;
 mod workspace;
@@ -28,6 +29,9 @@ enum Command {
     /// Runs the whole library on real input: a git repository's history becomes events, is
     /// projected, and the result is checked against git.
     Demo(demo::Arguments),
+    /// Tortures the library: writers that pause, roll back and commit out of order, readers and
+    /// projections that are killed; counts what was skipped, repeated or reordered.
+    Stress(stress::Arguments),
     /// Starts, stops and names database servers for someone who develops.
     Db(db::Arguments),
     /// Runs every test, doc tests too, with the servers they need.
@@ -53,6 +57,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     let sh = Shell::new()?;
     match command {
         Command::Demo(arguments) => return demo::run(&sh, arguments),
+        Command::Stress(arguments) => return stress::run(&sh, arguments),
         Command::Db(arguments) => return db::run(arguments),
         Command::Test(arguments) => test::run(&sh, arguments)?,
         Command::Ci => ci::run(&sh)?,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use es::conformance::{Conn, Fixture, Harness};
 use es::{
     AppendError, Event, EventFilter, EventSource, EventStore, ExpectedVersion, PersistedEvent,
-    ProjectionName, StoreError, StreamId, Version,
+    ProjectionName, ReadLimit, StoreError, StreamId, Version,
 };
 use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use futures_util::future::join;
@@ -217,6 +217,7 @@ async fn a_pool_without_a_free_connection_is_retryable() {
     let _held = source.acquire().await.expect("the only one");
     let error = source.begin().await.expect_err("none is free");
     assert!(error.is_retryable(), "{error:?}");
-    let batch = store.read(es::Position::START, &EventFilter::default(), Default::default()).await;
+    let batch =
+        store.read(es::Position::START, &EventFilter::default(), ReadLimit::default()).await;
     assert!(batch.events.is_empty());
 }

@@ -77,8 +77,8 @@ async fn race(
         until_waiting(store, loser_pid).await;
         execute(&mut winner, "commit").await.expect("committed");
     };
-    let (lost, ()) = timeout(PATIENCE, join(lose, win)).await.expect("nobody hangs");
-    lost
+    let (result, ()) = timeout(PATIENCE, join(lose, win)).await.expect("nobody hangs");
+    result
 }
 
 #[tokio::test]

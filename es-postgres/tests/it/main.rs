@@ -2,10 +2,13 @@
 //!
 //! The tests need a server: `cargo xtask test` starts one.
 
+mod environment;
 mod failures;
 mod harness;
 mod horizon;
 mod isolation;
+mod notifications;
+mod plans;
 mod proxy;
 mod wire;
 

@@ -186,13 +186,11 @@ pub async fn of_two_open_transactions_one_moves_the_checkpoint<H: Harness>(harne
         let mut tx = store.source.begin().await.ok()?;
         store.harness.insert_row(&mut tx, "effects", to.into()).await.ok()?;
         let saved = store.save(&mut tx, "p", Partition::ALL, 0, to).await;
-        match saved {
-            Ok(()) => store.source.commit(tx).await.ok().map(|()| to),
-            Err(_) => {
-                store.rollback(tx).await;
-                None
-            }
+        if saved.is_err() {
+            store.rollback(tx).await;
+            return None;
         }
+        store.source.commit(tx).await.ok().map(|()| to)
     };
     let (first, second) = futures_util::future::join(save(5), save(6)).await;
     let winners: Vec<u32> = first.into_iter().chain(second).collect();

@@ -1,6 +1,7 @@
 //! A source whose commits fail, once, in the ways a commit can fail.
 
 use std::error::Error;
+use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use es::{EventSource, StoreError};
@@ -45,6 +46,10 @@ impl<S: EventSource> EventSource for Faulty<S> {
 
     async fn begin(&self) -> Result<S::Transaction, StoreError> {
         self.inner.begin().await
+    }
+
+    fn appended(&self) -> impl Future<Output = ()> + Send {
+        self.inner.appended()
     }
 
     async fn check_open(&self, transaction: &mut S::Transaction) -> Result<(), StoreError> {

@@ -1,6 +1,7 @@
 //! A source that counts how often a processor has looked for events.
 
 use std::error::Error;
+use std::future::Future;
 
 use es::{EventSource, StoreError};
 use tokio::sync::watch;
@@ -42,6 +43,10 @@ impl<S: EventSource> EventSource for Polls<S> {
 
     async fn begin(&self) -> Result<S::Transaction, StoreError> {
         self.inner.begin().await
+    }
+
+    fn appended(&self) -> impl Future<Output = ()> + Send {
+        self.inner.appended()
     }
 
     async fn check_open(&self, transaction: &mut S::Transaction) -> Result<(), StoreError> {

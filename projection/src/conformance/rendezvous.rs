@@ -1,6 +1,7 @@
 //! A source that lets two processors read the same batch before either may begin to handle it.
 
 use std::error::Error;
+use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -44,6 +45,10 @@ impl<S: EventSource> EventSource for Rendezvous<S> {
             self.barrier.wait().await;
         }
         self.inner.begin().await
+    }
+
+    fn appended(&self) -> impl Future<Output = ()> + Send {
+        self.inner.appended()
     }
 
     async fn check_open(&self, transaction: &mut S::Transaction) -> Result<(), StoreError> {

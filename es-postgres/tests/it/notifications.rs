@@ -1,0 +1,64 @@
+//! Opt-in notifications: a processor that would wait for an hour hears of an append.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use es::conformance::{Fixture, Harness};
+use es::{Event, ExpectedVersion, StreamId};
+use es_postgres::sqlx::{self, AssertSqlSafe};
+use es_postgres::{PgEventStore, PgSource};
+use futures_util::future::join;
+use migrate_gen::{Database, Schema};
+use projection::Processor;
+use projection::conformance::Recorder;
+use tokio_util::sync::CancellationToken;
+
+use crate::harness::PgHarness;
+
+#[tokio::test]
+async fn a_waiting_processor_hears_of_an_append_when_it_commits() {
+    let harness = Arc::new(PgHarness::new());
+    let fixture = Fixture::new(Arc::clone(&harness)).await;
+    let tables = harness.tables().with_events("noisy".parse().expect("a name"));
+    let tables = tables
+        .with_projections("noisy_projections".parse().expect("a name"))
+        .with_checkpoints("noisy_checkpoints".parse().expect("a name"));
+    let schema = Schema::new(Database::Postgres).with_tables(tables.clone()).with_notify();
+    let sql = AssertSqlSafe(schema.to_sql().expect("valid names"));
+    let pool = fixture.source.pool().clone();
+    sqlx::raw_sql(sql).execute(&pool).await.expect("the migration runs");
+
+    let source = PgSource::new(pool.clone(), PgEventStore::new(&tables));
+    let (source, listener) = source.with_notifications().await.expect("it listens");
+    let listening = tokio::spawn(listener.run());
+    let store = Fixture { harness: Arc::clone(&harness), source: source.clone() };
+    let recorder = Arc::new(Recorder::new(Arc::clone(&harness), "p"));
+    let processor =
+        Processor::new(Arc::new(source), recorder).with_poll_interval_max(Duration::from_hours(1));
+    let shutdown = CancellationToken::new();
+    let schedule = async {
+        for number in 1..=3 {
+            // Long enough for the processor's polls to be minutes apart.
+            tokio::time::sleep(Duration::from_millis(600)).await;
+            let stream = StreamId::new("Test", "Thing", "a").expect("a valid name");
+            let event = Event::json("Happened", &number).expect("a valid event");
+            let mut tx = store.begin().await;
+            let any = ExpectedVersion::Any;
+            store.append_in(&mut tx, &stream, any, &[event]).await.expect("appended");
+            store.commit(tx).await;
+            let heard = async {
+                let mut conn = fixture.conn().await;
+                while harness.rows(&mut conn, "p").await.expect("rows").len() < number {
+                    tokio::time::sleep(Duration::from_millis(2)).await;
+                }
+            };
+            let heard = tokio::time::timeout(Duration::from_millis(500), heard).await;
+            heard.expect("it is handled long before the next poll");
+        }
+        shutdown.cancel();
+    };
+    let (ran, ()) = join(processor.run(shutdown.clone()), schedule).await;
+    ran.expect("it runs until the shutdown");
+    assert!(!listening.is_finished());
+    listening.abort();
+}
