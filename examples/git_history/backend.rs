@@ -8,10 +8,12 @@ use std::ops::DerefMut;
 use std::sync::Arc;
 
 use es::EventSource;
-use es_sqlite::sqlx;
 
 use crate::file_changed::FileChanged;
 use crate::repository::CommitParents;
+
+/// One for each of the four workers, one for the progress bar.
+pub(crate) const CONNECTIONS_MAX: u32 = 5;
 
 /// A database that holds the events and this program's own tables.
 ///
@@ -20,6 +22,9 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     type Connection: Send + 'static;
     type Transaction: DerefMut<Target = Self::Connection> + Send;
     type Source: EventSource<Connection = Self::Connection>;
+
+    /// What `migrate-gen --database` calls it.
+    const NAME: &str;
 
     /// Connects. `url` begins with the scheme of this database.
     fn open(url: &str) -> impl Future<Output = anyhow::Result<Self>> + Send;
@@ -103,4 +108,20 @@ pub(crate) struct FileStatsRow {
     pub(crate) binary_changes: i64,
     pub(crate) added: i64,
     pub(crate) deleted: i64,
+}
+
+impl FileStatsRow {
+    /// From the columns in the order the fields have here.
+    pub(crate) fn from_columns(
+        (path, changes, binary_changes, added, deleted): (String, i64, i64, i64, i64),
+    ) -> Self {
+        FileStatsRow { path, changes, binary_changes, added, deleted }
+    }
+
+    /// The same with the number of the file's authors as the last column.
+    pub(crate) fn from_columns_and_authors(
+        (path, changes, binary_changes, added, deleted, authors): (String, i64, i64, i64, i64, i64),
+    ) -> (Self, i64) {
+        (FileStatsRow { path, changes, binary_changes, added, deleted }, authors)
+    }
 }

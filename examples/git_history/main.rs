@@ -13,6 +13,7 @@ mod file_stats;
 mod git_count;
 mod git_log;
 mod import;
+mod postgres;
 mod progress;
 mod project;
 mod refused_paths;
@@ -34,6 +35,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::backend::Backend;
 use crate::import::Import;
+use crate::postgres::Postgres;
 use crate::repository::Repository;
 use crate::sqlite::Sqlite;
 
@@ -48,7 +50,9 @@ struct Arguments {
     /// The repository to read; the commits reachable from its HEAD, without merges.
     #[arg(long, value_name = "PATH", default_value = ".")]
     repo: PathBuf,
-    /// The database, such as `sqlite://history.db`; the file is made if it is not there.
+    /// The database of this one repository: `sqlite://history.db`, a file that is made if it is
+    /// not there, or `postgres://user@host/history`. To keep several repositories in one
+    /// PostgreSQL database, make a schema for each and add `?options=-csearch_path=SCHEMA`.
     #[arg(long, value_name = "URL")]
     database_url: String,
     /// The directory of the SQL files `migrate-gen` wrote, run if the schema is not there yet.
@@ -95,11 +99,13 @@ fn explain(error: &anyhow::Error) -> String {
 async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     let stop = stop::on_ctrl_c();
     let repository = Repository::open(&arguments.repo).await?;
-    match arguments.database_url.split_once(':') {
-        Some(("sqlite", _)) => run_on::<Sqlite>(&arguments, &repository, stop).await,
+    let scheme = arguments.database_url.split(':').next().unwrap_or_default();
+    match scheme {
+        "sqlite" => run_on::<Sqlite>(&arguments, &repository, stop).await,
+        "postgres" | "postgresql" => run_on::<Postgres>(&arguments, &repository, stop).await,
         _ => bail!(
-            "{:?} is not the URL of a database this program knows: write sqlite://PATH",
-            arguments.database_url
+            "--database-url begins with {scheme:?}, which is not a database this program knows: \
+             write sqlite://PATH or postgres://USER@HOST/DATABASE"
         ),
     }
 }

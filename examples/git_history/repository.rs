@@ -95,7 +95,7 @@ pub(crate) fn check_same_history(
             "the database holds {} commits that HEAD does not reach in this form, such as {first}: \
              the history was rewritten or deepened, another branch is checked out, or the database \
              belongs to another repository; check out what was there, or start anew with another \
-             file in --database-url",
+             database in --database-url",
             gone.len()
         ),
     }

@@ -33,7 +33,7 @@ async fn check<B: Backend>(backend: &B) -> Result<(), StoreError> {
 }
 
 async fn run_files<B: Backend>(backend: &B, directory: &Path) -> anyhow::Result<()> {
-    for path in sql_files(directory)? {
+    for path in sql_files(directory, B::NAME)? {
         let sql = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
         backend.run_file(sql).await.with_context(|| format!("{} does not run", path.display()))?;
@@ -41,7 +41,7 @@ async fn run_files<B: Backend>(backend: &B, directory: &Path) -> anyhow::Result<
     check(backend).await.context("the SQL files ran, but the schema is not there")
 }
 
-fn sql_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
+fn sql_files(directory: &Path, database: &str) -> anyhow::Result<Vec<PathBuf>> {
     let shown = directory.display();
     let entries = directory.read_dir().with_context(|| format!("cannot read {shown}"))?;
     let paths = entries.map(|entry| entry.map(|entry| entry.path()));
@@ -49,7 +49,10 @@ fn sql_files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     files.retain(|path| path.extension().is_some_and(|extension| extension == "sql"));
     files.sort();
     if files.is_empty() {
-        bail!("{shown} has no .sql file: write one with `migrate-gen --output {shown}`");
+        bail!(
+            "{shown} has no .sql file: write one with \
+             `migrate-gen --database {database} --output {shown}`"
+        );
     }
     Ok(files)
 }

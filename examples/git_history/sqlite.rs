@@ -6,18 +6,13 @@ use std::time::Duration;
 
 use anyhow::Context;
 use es::TableNames;
-use es_sqlite::sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
-use es_sqlite::sqlx::{self, AssertSqlSafe, Sqlite as Driver, SqliteConnection, SqlitePool};
 use es_sqlite::{SqliteEventStore, SqliteSource};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, Sqlite as Driver, SqliteConnection, SqlitePool};
 
-use crate::backend::{Backend, CommitRow, FileStatsRow};
+use crate::backend::{Backend, CONNECTIONS_MAX, CommitRow, FileStatsRow};
 use crate::file_changed::FileChanged;
 use crate::repository::CommitParents;
-
-/// One for each of the four workers, one for the progress bar.
-const CONNECTIONS_MAX: u32 = 5;
 
 /// How long a writer waits for the one that is writing.
 const BUSY_TIMEOUT: Duration = Duration::from_mins(1);
@@ -32,6 +27,8 @@ impl Backend for Sqlite {
     type Connection = SqliteConnection;
     type Transaction = sqlx::Transaction<'static, Driver>;
     type Source = SqliteSource;
+
+    const NAME: &str = "sqlite";
 
     async fn open(url: &str) -> anyhow::Result<Self> {
         let options = SqliteConnectOptions::from_str(url)
@@ -134,7 +131,7 @@ impl Backend for Sqlite {
     async fn file_stats(&self) -> Result<Vec<FileStatsRow>, sqlx::Error> {
         let sql = include_str!("sql/sqlite/read_file_stats.sql");
         let rows = sqlx::query_as(sql).fetch_all(&self.pool).await?;
-        Ok(rows.into_iter().map(file_stats_row).collect())
+        Ok(rows.into_iter().map(FileStatsRow::from_columns).collect())
     }
 
     async fn file_authors(&self) -> Result<Vec<(String, String)>, sqlx::Error> {
@@ -145,10 +142,7 @@ impl Backend for Sqlite {
         let sql = include_str!("sql/sqlite/read_most_changed.sql");
         let rows: Vec<(String, i64, i64, i64, i64, i64)> =
             sqlx::query_as(sql).bind(files_max).fetch_all(&self.pool).await?;
-        let split = |(path, changes, binary_changes, added, deleted, authors)| {
-            (file_stats_row((path, changes, binary_changes, added, deleted)), authors)
-        };
-        Ok(rows.into_iter().map(split).collect())
+        Ok(rows.into_iter().map(FileStatsRow::from_columns_and_authors).collect())
     }
 
     async fn changes_projected(&self) -> Result<i64, sqlx::Error> {
@@ -156,10 +150,4 @@ impl Backend for Sqlite {
             .fetch_one(&self.pool)
             .await
     }
-}
-
-fn file_stats_row(
-    (path, changes, binary_changes, added, deleted): (String, i64, i64, i64, i64),
-) -> FileStatsRow {
-    FileStatsRow { path, changes, binary_changes, added, deleted }
 }

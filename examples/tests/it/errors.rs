@@ -4,26 +4,18 @@ use crate::program::{Ended, Program};
 use crate::repository::Change::Write;
 use crate::repository::Repository;
 
-#[track_caller]
-fn fails_saying(ended: &Ended, expected: &[&str]) {
-    assert_eq!(ended.code, Some(1), "{ended:#?}");
-    for said in expected {
-        assert!(ended.stderr.contains(said), "{said}: {}", ended.stderr);
-    }
-}
-
 #[test]
 fn a_database_in_a_directory_that_is_not_there() {
     let (program, repository) = (Program::new(), Repository::of_commits(1));
     let mut command = program.command_on("sqlite://no/history.db", &repository);
     let ended = Ended::from(command.output().unwrap());
-    fails_saying(&ended, &["cannot open", "its directory must be there"]);
+    ended.failed_saying(&["cannot open", "its directory must be there"]);
 }
 
 #[test]
 fn a_repository_without_commits() {
     let ended = Program::new().run(&Repository::new());
-    fails_saying(&ended, &["has no commits yet: commit something", "--repo"]);
+    ended.failed_saying(&["has no commits yet: commit something", "--repo"]);
 }
 
 #[test]
@@ -34,7 +26,7 @@ fn a_directory_that_is_no_repository() {
     let mut command = program.command(&repository);
     command.env("GIT_CEILING_DIRECTORIES", repository.path().parent().unwrap());
     let ended = Ended::from(command.output().unwrap());
-    fails_saying(&ended, &["is not in a git repository", "--repo"]);
+    ended.failed_saying(&["is not in a git repository", "--repo"]);
 }
 
 #[test]
@@ -42,7 +34,7 @@ fn a_directory_that_is_not_there() {
     let repository = Repository::new();
     std::fs::remove_dir_all(repository.path()).unwrap();
     let ended = Program::new().run(&repository);
-    fails_saying(&ended, &["is not in a git repository", "No such file or directory"]);
+    ended.failed_saying(&["is not in a git repository", "No such file or directory"]);
 }
 
 #[test]
@@ -50,7 +42,7 @@ fn git_is_not_installed() {
     let (program, repository) = (Program::new(), Repository::of_commits(1));
     let mut command = program.command(&repository);
     let ended = Ended::from(command.env("PATH", "").output().unwrap());
-    fails_saying(&ended, &["cannot find the program `git`: install it"]);
+    ended.failed_saying(&["cannot find the program `git`: install it"]);
 }
 
 #[test]
@@ -58,7 +50,7 @@ fn a_database_of_another_kind() {
     let (program, repository) = (Program::new(), Repository::of_commits(1));
     let mut command = program.command_on("oracle://history", &repository);
     let ended = Ended::from(command.output().unwrap());
-    fails_saying(&ended, &["\"oracle://history\"", "write sqlite://PATH"]);
+    ended.failed_saying(&["\"oracle\"", "write sqlite://PATH or postgres://"]);
 }
 
 #[test]
@@ -66,7 +58,7 @@ fn no_schema_and_no_migrations() {
     let (program, repository) = (Program::new(), Repository::of_commits(1));
     let mut command = program.command_on("sqlite://history.db", &repository);
     let ended = Ended::from(command.output().unwrap());
-    fails_saying(&ended, &["--migrations", "migrate-gen --database sqlite --output migrations"]);
+    ended.failed_saying(&["--migrations", "migrate-gen --database sqlite --output migrations"]);
 }
 
 #[test]
@@ -77,7 +69,7 @@ fn a_history_that_was_rewritten() {
     repository.git(&["update-ref", "refs/heads/main", "main~1"]);
     repository.commit("Ada", &[Write(b"other", b"x")]);
     let ended = program.run(&repository);
-    fails_saying(&ended, &["the database holds 1 commits", "rewritten", "--database-url"]);
+    ended.failed_saying(&["the database holds 1 commits", "rewritten", "--database-url"]);
 }
 
 #[test]
@@ -88,5 +80,5 @@ fn a_shallow_clone_that_was_deepened() {
     // Its first commit keeps its hash, but touches two files now instead of all there are.
     clone.git(&["fetch", "--quiet", "--unshallow"]);
     let ended = program.run(&clone);
-    fails_saying(&ended, &["the database holds 1 commits", "deepened"]);
+    ended.failed_saying(&["the database holds 1 commits", "deepened"]);
 }

@@ -1,17 +1,17 @@
 //! One run of `git_history` on a database of the test's own.
 
-use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use es_sqlite::sqlx::{self, AssertSqlSafe, Connection, SqliteConnection};
-use migrate_gen::{Database, Schema};
+use migrate_gen::Schema;
 use tempfile::TempDir;
 
+use crate::database::Database;
 use crate::repository::Repository;
 
 /// A directory with an empty database's migrations, where the runs of one test happen.
 pub(crate) struct Program {
     directory: TempDir,
+    database: Database,
 }
 
 /// What a run printed and how it ended.
@@ -24,17 +24,33 @@ pub(crate) struct Ended {
 }
 
 impl Program {
+    /// The program on `SQLite`.
     pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
-        let sql = Schema::new(Database::Sqlite).to_sql().unwrap();
+        let database = Database::sqlite(directory.path());
+        Program::in_directory(directory, database)
+    }
+
+    /// The program on `PostgreSQL`.
+    pub(crate) fn on_postgres() -> Self {
+        Program::in_directory(TempDir::new().unwrap(), Database::postgres())
+    }
+
+    fn in_directory(directory: TempDir, database: Database) -> Self {
+        let sql = Schema::new(database.kind()).to_sql().unwrap();
         std::fs::create_dir(directory.path().join("migrations")).unwrap();
         std::fs::write(directory.path().join("migrations/0001_event_store.sql"), sql).unwrap();
-        Program { directory }
+        Program { directory, database }
+    }
+
+    /// The database its runs are on.
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
     }
 
     /// The command, ready to be run in the program's directory.
     pub(crate) fn command(&self, repository: &Repository) -> Command {
-        let mut command = self.command_on("sqlite://history.db", repository);
+        let mut command = self.command_on(&self.database.url(), repository);
         command.args(["--migrations", "migrations"]);
         command
     }
@@ -55,29 +71,28 @@ impl Program {
     #[track_caller]
     pub(crate) fn verifies(&self, repository: &Repository, commits: u32, events: u32) -> Ended {
         let ended = self.run(repository);
-        let verified = format!("verified: {commits} commits, {events} events, 0 differences");
-        assert_eq!((ended.last_line(), ended.code), (&*verified, Some(0)), "{ended:#?}");
+        ended.verified(commits, events);
         ended
-    }
-
-    /// The one number `sql` selects; `None` while the database or its tables are not there.
-    pub(crate) async fn number(&self, sql: &str) -> Option<i64> {
-        let mut conn = self.connect().await?;
-        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut conn).await.ok()
-    }
-
-    pub(crate) async fn execute(&self, sql: &str) {
-        let mut conn = self.connect().await.unwrap();
-        sqlx::query(AssertSqlSafe(sql)).execute(&mut conn).await.unwrap();
-    }
-
-    async fn connect(&self) -> Option<SqliteConnection> {
-        let path: PathBuf = self.directory.path().join("history.db");
-        SqliteConnection::connect(&format!("sqlite://{}", path.display())).await.ok()
     }
 }
 
 impl Ended {
+    /// Expects the last line to say so many commits and events, and exit code 0.
+    #[track_caller]
+    pub(crate) fn verified(&self, commits: u32, events: u32) {
+        let verified = format!("verified: {commits} commits, {events} events, 0 differences");
+        assert_eq!((self.last_line(), self.code), (&*verified, Some(0)), "{self:#?}");
+    }
+
+    /// Expects exit code 1 and an error that says all of this.
+    #[track_caller]
+    pub(crate) fn failed_saying(&self, expected: &[&str]) {
+        assert_eq!(self.code, Some(1), "{self:#?}");
+        for said in expected {
+            assert!(self.stderr.contains(said), "{said}: {}", self.stderr);
+        }
+    }
+
     pub(crate) fn last_line(&self) -> &str {
         self.stdout.lines().last().unwrap_or_default()
     }

@@ -6,6 +6,15 @@ use crate::repository::Repository;
 
 #[test]
 fn every_kind_of_change_is_verified() {
+    verify_every_kind_of_change(&Program::new());
+}
+
+#[test]
+fn every_kind_of_change_is_verified_on_postgres() {
+    verify_every_kind_of_change(&Program::on_postgres());
+}
+
+fn verify_every_kind_of_change(program: &Program) {
     let repository = Repository::new();
     repository.commit("Ada", &[Write(b"a.txt", b"1\n2\n"), Write(b"image.png", b"\0\x01")]);
     repository.commit("Bob", &[Write(b"a.txt", b"1\n3\n4\n"), Write(b"dir/\xc5\xbc.rs", b"x\n")]);
@@ -13,25 +22,33 @@ fn every_kind_of_change_is_verified() {
     repository.commit("Ada", &[]);
     repository.commit("A\tB", &[Write(b"tab in author", b"x"), Write(b" ", b"")]);
 
-    let ended = Program::new().verifies(&repository, 5, 7);
+    let ended = program.verifies(&repository, 5, 7);
     assert!(ended.stdout.contains("begins or ends with white space"), "{}", ended.stdout);
 }
 
 #[tokio::test]
 async fn lines_binary_changes_and_authors_are_projected() {
+    project_lines_binary_changes_and_authors(&Program::new()).await;
+}
+
+#[tokio::test]
+async fn lines_binary_changes_and_authors_are_projected_on_postgres() {
+    project_lines_binary_changes_and_authors(&Program::on_postgres()).await;
+}
+
+async fn project_lines_binary_changes_and_authors(program: &Program) {
     let repository = Repository::new();
     repository.commit("Ada", &[Write(b"a", b"1\n2\n")]);
     repository.commit("Bob", &[Write(b"a", b"1\n3\n4\n")]);
     repository.commit("Ada", &[Write(b"a", b"\0")]);
-    let program = Program::new();
     program.verifies(&repository, 3, 3);
 
     for (column, expected) in [("changes", 3), ("added", 4), ("deleted", 1), ("binary_changes", 1)]
     {
         let sql = format!("select {column} from file_stats where path = 'a'");
-        assert_eq!(program.number(&sql).await, Some(expected), "{column}");
+        assert_eq!(program.database().number(&sql).await, Some(expected), "{column}");
     }
-    assert_eq!(program.number("select count(*) from file_authors").await, Some(2));
+    assert_eq!(program.database().number("select count(*) from file_authors").await, Some(2));
 }
 
 #[tokio::test]
@@ -54,7 +71,7 @@ async fn paths_no_stream_can_have_are_counted_and_shown() {
     for said in shown.iter().chain(&["not UTF-8", "control character", "white space", "255"]) {
         assert!(ended.stdout.contains(said), "{said}: {}", ended.stdout);
     }
-    assert_eq!(program.number("select sum(refused) from commits").await, Some(5));
+    assert_eq!(program.database().number("select sum(refused) from commits").await, Some(5));
 
     // The refused changes of commits that are in the database are still counted.
     let again = program.verifies(&repository, 2, 2);
@@ -63,8 +80,16 @@ async fn paths_no_stream_can_have_are_counted_and_shown() {
 
 #[test]
 fn new_commits_are_appended_and_old_ones_are_not() {
+    append_new_commits(&Program::new());
+}
+
+#[test]
+fn new_commits_are_appended_and_old_ones_are_not_on_postgres() {
+    append_new_commits(&Program::on_postgres());
+}
+
+fn append_new_commits(program: &Program) {
     let repository = Repository::of_commits(10);
-    let program = Program::new();
     let first = program.verifies(&repository, 10, 20);
     assert!(first.stdout.contains("appended 10 commits with 20 events"), "{}", first.stdout);
 
@@ -129,11 +154,22 @@ fn settings_and_attributes_do_not_change_what_is_read() {
 
 #[tokio::test]
 async fn a_difference_is_listed_and_fails() {
+    find_differences(&Program::new()).await;
+}
+
+#[tokio::test]
+async fn a_difference_is_listed_and_fails_on_postgres() {
+    find_differences(&Program::on_postgres()).await;
+}
+
+async fn find_differences(program: &Program) {
     let repository = Repository::of_commits(3);
-    let program = Program::new();
     program.verifies(&repository, 3, 6);
-    program.execute("update file_stats set added = added + 1 where path = 'src/1.rs'").await;
-    program.execute("delete from file_authors where path = 'src/2.rs'").await;
+    program
+        .database()
+        .execute("update file_stats set added = added + 1 where path = 'src/1.rs'")
+        .await;
+    program.database().execute("delete from file_authors where path = 'src/2.rs'").await;
 
     let ended = program.run(&repository);
     assert_eq!(ended.code, Some(1));

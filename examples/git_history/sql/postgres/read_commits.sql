@@ -1,0 +1,3 @@
+-- The commits whose events are in the store, and their parents.
+select hash, parent
+from commits

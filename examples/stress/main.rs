@@ -1,0 +1,175 @@
+//! Tries to make the event store skip, repeat or reorder events, and counts how often it did.
+//!
+//! In two stores of one database at once, writers run transactions with pauses, rollbacks,
+//! savepoints and two-phase commits on a few hundred aggregates, while an unrelated transaction
+//! stays open. Readers follow the log from its start: unfiltered, filtered, partitioned, and a
+//! projection whose process is killed every second and sometimes runs twice. When the writers
+//! have ended and the readers have caught up, everything seen is compared with everything
+//! committed. A naive reader runs along, to show that there was something to skip.
+
+mod aggregate;
+mod backend;
+mod bystander;
+mod check;
+mod failure;
+mod ledger;
+mod plan;
+mod postgres;
+mod projector;
+mod projector_process;
+mod reader;
+mod report;
+mod run;
+mod sighting;
+mod sqlite;
+mod stop;
+mod store;
+mod tally;
+mod tasks;
+mod unknown_outcome;
+mod verdict;
+mod writer;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use clap::{Parser, Subcommand};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::backend::Backend;
+use crate::postgres::Postgres;
+use crate::projector::Until;
+use crate::run::{CONNECTIONS_BESIDE_WRITERS, Settings};
+use crate::sqlite::Sqlite;
+use crate::store::Store;
+use crate::tally::Tally;
+use crate::verdict::Verdict;
+
+/// What a shell expects of a program that Ctrl-C has ended.
+const EXIT_INTERRUPTED: u8 = 130;
+
+/// Tries to make the event store skip, repeat or reorder events; exits with 0 if it never did.
+#[derive(Debug, Parser)]
+#[command(name = "stress", version)]
+struct Arguments {
+    /// The database: `postgres://USER@HOST:PORT/DATABASE` or `sqlite://PATH`. The run makes tables
+    /// of its own and removes them if all is well.
+    #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    database_url: String,
+    /// How long the writers write, in seconds.
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    seconds: u64,
+    /// How many writers, shared by two stores; the server must take 40 connections more.
+    #[arg(long, value_name = "W", default_value_t = 16, value_parser = clap::value_parser!(u32).range(2..=128))]
+    writers: u32,
+    /// Repeats the random choices of an earlier run; only the clock differs.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Succeeds even if the naive reader skipped nothing, as in a very short run.
+    #[arg(long)]
+    allow_naive_zero: bool,
+    #[command(subcommand)]
+    role: Option<Role>,
+}
+
+/// What the program starts itself for.
+#[derive(Debug, Subcommand)]
+enum Role {
+    /// Runs the projection of one store, until standard input ends.
+    #[command(hide = true)]
+    Projector {
+        /// The store's name.
+        #[arg(long)]
+        store: String,
+        /// Ends when everything the log holds now is projected.
+        #[arg(long)]
+        until_caught_up: bool,
+    },
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    // A projector warns of its rival, which is the point here.
+    let level = if arguments.role.is_some() { "error" } else { "warn,sqlx=error" };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let result = match arguments.database_url.split_once(':') {
+        Some(("postgres" | "postgresql", _)) => start::<Postgres>(arguments).await,
+        Some(("sqlite", _)) => start::<Sqlite>(arguments).await,
+        _ => Err(anyhow::anyhow!(
+            "{:?} is not the URL of a database this program knows: write postgres://… or sqlite://…",
+            arguments.database_url
+        )),
+    };
+    result.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn start<B: Backend>(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    if let Some(Role::Projector { store, until_caught_up }) = &arguments.role {
+        let until = if *until_caught_up { Until::CaughtUp } else { Until::InputEnds };
+        projector::run::<B>(&arguments.database_url, store, until).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let stop = stop::on_ctrl_c();
+    let settings = Settings {
+        url: arguments.database_url,
+        length: Duration::from_secs(arguments.seconds),
+        writers: arguments.writers,
+        seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..)),
+    };
+    println!("{} writers for {} s, seed={}", settings.writers, arguments.seconds, settings.seed);
+    let stores = stores::<B>(&settings).await?;
+    let result = stress(&settings, &stores, arguments.allow_naive_zero, &stop).await;
+    match &result {
+        Ok(_) => {
+            for store in &stores {
+                store.backend.remove().await?;
+            }
+        }
+        Err(_) => eprintln!(
+            "the tables are kept for a look, in {} and {}; seed={}",
+            stores[0].name, stores[1].name, settings.seed
+        ),
+    }
+    result
+}
+
+/// Two stores, so that they can get into each other's way.
+async fn stores<B: Backend>(settings: &Settings) -> anyhow::Result<[Arc<Store<B>>; 2]> {
+    let id = fastrand::u32(..);
+    let connections_max = settings.writers.div_ceil(2) + CONNECTIONS_BESIDE_WRITERS;
+    let open = |number: u8| async move {
+        let name = format!("stress_{id:08x}_{number}");
+        let store: Store<B> = Store::open(&settings.url, name, connections_max).await?;
+        store.backend.create().await?;
+        anyhow::Ok(Arc::new(store))
+    };
+    Ok([open(1).await?, open(2).await?])
+}
+
+async fn stress<B: Backend>(
+    settings: &Settings,
+    stores: &[Arc<Store<B>>],
+    allow_naive_zero: bool,
+    stop: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let tally = Arc::new(Tally::default());
+    let Some(observed) = run::run(settings, stores, &tally, stop).await? else {
+        if stop.is_cancelled() {
+            println!("stopped; nothing was compared");
+            return Ok(ExitCode::from(EXIT_INTERRUPTED));
+        }
+        bail!("a task ended the run without saying why");
+    };
+    let verdict = Verdict::of(&observed)?;
+    report::print(&verdict, &tally, settings.seed);
+    verdict.judge(allow_naive_zero || !B::CONCURRENT_WRITERS)?;
+    Ok(ExitCode::SUCCESS)
+}

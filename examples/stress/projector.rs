@@ -1,0 +1,85 @@
+//! The projection, run by a process of its own so that it can be killed.
+
+use std::io::Read;
+use std::marker::PhantomData;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::time::Duration;
+
+use es::{Partition, PersistedEvent, ProjectionName};
+use projection::{HandlerError, Processor, Projection, Runner};
+use tokio_util::sync::CancellationToken;
+
+use crate::backend::Backend;
+
+/// How many partitions the projection has; one process drives all.
+pub(crate) const PARTITIONS: u16 = 2;
+
+/// A worker holds one at a time.
+const CONNECTIONS_MAX: u32 = 2;
+
+/// Small, so that there are many commits for a kill to meet.
+const BATCH_SIZE_MAX: NonZeroU32 = NonZeroU32::new(100).expect("it is not zero");
+
+/// When the process is to end by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// When its standard input ends: when whoever started it is gone.
+    InputEnds,
+    CaughtUp,
+}
+
+/// Notes every event it is given and counts it for its aggregate.
+struct Effects<B> {
+    name: ProjectionName,
+    backend: PhantomData<fn() -> B>,
+}
+
+impl<B: Backend> Projection<B::Connection> for Effects<B> {
+    fn name(&self) -> ProjectionName {
+        self.name.clone()
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut B::Connection,
+        event: &PersistedEvent,
+    ) -> Result<(), HandlerError> {
+        Ok(B::apply(conn, event).await?)
+    }
+}
+
+/// Projects the events of a store.
+pub(crate) async fn run<B: Backend>(url: &str, store: &str, until: Until) -> anyhow::Result<()> {
+    let backend = B::open(url, store, CONNECTIONS_MAX).await?;
+    let name = ProjectionName::new("effects")?;
+    let projection = Arc::new(Effects::<B> { name, backend: PhantomData });
+    let source = backend.source();
+    let mut runner = Runner::new(Arc::clone(source));
+    for partition in Partition::split(PARTITIONS)? {
+        let processor = Processor::new(Arc::clone(source), Arc::clone(&projection))
+            .with_partition(partition)
+            .with_batch_size_max(BATCH_SIZE_MAX)
+            .with_poll_interval_max(Duration::from_millis(20));
+        runner = runner.with_processor(processor);
+    }
+    let shutdown = CancellationToken::new();
+    match until {
+        Until::CaughtUp => runner.run_until_caught_up(shutdown).await?,
+        Until::InputEnds => {
+            cancel_when_input_ends(shutdown.clone());
+            runner.run(shutdown).await?;
+        }
+    }
+    Ok(())
+}
+
+/// On a thread, for reading the standard input cannot be cancelled and the end of the process must
+/// not wait for it.
+fn cancel_when_input_ends(shutdown: CancellationToken) {
+    std::thread::spawn(move || {
+        // Nothing is ever written to it. An error means the same as its end.
+        let _ = std::io::stdin().read(&mut [0]);
+        shutdown.cancel();
+    });
+}

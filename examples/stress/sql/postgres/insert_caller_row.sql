@@ -1,0 +1,2 @@
+-- A row of the caller's own.
+insert into caller_rows default values
