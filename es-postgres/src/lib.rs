@@ -35,9 +35,10 @@
 //! # Poolers
 //!
 //! sqlx prepares statements by name. A PgBouncer in transaction mode must know how to carry those
-//! over (version 1.21, `max_prepared_statements`). With an older one, switch the cache off with
-//! `PgConnectOptions::statement_cache_capacity(0)` and use the store inside transactions only,
-//! where the pooler keeps to one server; projections then need a direct connection.
+//! over (version 1.21, `max_prepared_statements`). With an older one use
+//! [`PgEventStore::with_unnamed_statements`], inside transactions only, where the pooler keeps to
+//! one server; projections then need a direct connection. (`statement_cache_capacity(0)` does not
+//! help: sqlx 0.9 names its statements all the same.)
 //!
 //! sqlx's pool pings a connection before it hands it out, a hidden round trip before each
 //! transaction: `PgPoolOptions::test_before_acquire(false)` switches it off.

@@ -9,7 +9,9 @@ use es::{
     PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream,
     StreamId, TableNames, Version, VersionRange, append_guarded,
 };
-use sqlx::{PgConnection, Row};
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
+use sqlx::{PgConnection, Postgres, Row, SqlStr};
 use uuid::Uuid;
 
 use crate::error::store_error;
@@ -22,20 +24,33 @@ use crate::statements::Statements;
 #[derive(Debug, Clone)]
 pub struct PgEventStore {
     statements: Arc<Statements>,
+    keeps_statements: bool,
 }
 
 impl PgEventStore {
     /// A store whose tables have these names.
     pub fn new(tables: &TableNames) -> Self {
-        PgEventStore { statements: Arc::new(Statements::new(tables)) }
+        PgEventStore { statements: Arc::new(Statements::new(tables)), keeps_statements: true }
+    }
+
+    /// Prepares each statement anew, without a name, at the price of a second round trip: for a
+    /// pooler that gives every transaction another server connection and does not carry prepared
+    /// statements over. Use the store inside transactions only then, see the crate's documentation.
+    #[must_use]
+    pub fn with_unnamed_statements(self) -> Self {
+        PgEventStore { keeps_statements: false, ..self }
     }
 
     pub(crate) async fn notification_channel(
         &self,
         conn: &mut PgConnection,
     ) -> Result<String, StoreError> {
-        let sql = self.statements.notification_channel.clone();
-        sqlx::query_scalar(sql).fetch_one(conn).await.map_err(store_error)
+        let row = self.query(&self.statements.notification_channel).fetch_one(conn).await;
+        row.and_then(|row| row.try_get(0)).map_err(store_error)
+    }
+
+    fn query(&self, sql: &SqlStr) -> Query<'static, Postgres, PgArguments> {
+        sqlx::query(sql.clone()).persistent(self.keeps_statements)
     }
 }
 
@@ -64,7 +79,8 @@ impl EventStore for PgEventStore {
         conn: &mut PgConnection,
         stream: &StreamId,
     ) -> Result<Version, StoreError> {
-        let row = sqlx::query(self.statements.stream_version.clone())
+        let row = self
+            .query(&self.statements.stream_version)
             .bind(stream.bounded_context())
             .bind(stream.aggregate_type())
             .bind(stream.aggregate_id())
@@ -81,7 +97,8 @@ impl EventStore for PgEventStore {
         versions: impl Into<VersionRange> + Send,
     ) -> Result<Stream, StoreError> {
         let versions = versions.into();
-        let rows = sqlx::query(self.statements.read_stream.clone())
+        let rows = self
+            .query(&self.statements.read_stream)
             .bind(stream.bounded_context())
             .bind(stream.aggregate_type())
             .bind(stream.aggregate_id())
@@ -98,7 +115,8 @@ impl EventStore for PgEventStore {
         conn: &mut PgConnection,
         known: Position,
     ) -> Result<Horizon, StoreError> {
-        let row = sqlx::query(self.statements.horizon.clone())
+        let row = self
+            .query(&self.statements.horizon)
             .bind(known.get())
             .fetch_one(conn)
             .await
@@ -112,7 +130,8 @@ impl EventStore for PgEventStore {
         window: ReadWindow,
         filter: &EventFilter,
     ) -> Result<Vec<PersistedEvent>, StoreError> {
-        let rows = sqlx::query(self.statements.read_window.clone())
+        let rows = self
+            .query(&self.statements.read_window)
             .bind(window.after().get())
             .bind(window.through().get())
             .bind(i64::from(window.events_max()))
@@ -128,7 +147,8 @@ impl EventStore for PgEventStore {
     }
 
     async fn check_schema(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
-        let row = sqlx::query(self.statements.check_schema.clone())
+        let row = self
+            .query(&self.statements.check_schema)
             .fetch_optional(conn)
             .await
             .map_err(store_error)?;
@@ -149,7 +169,8 @@ impl AppendStatements for PgEventStore {
     ) -> Result<Option<InsertedEvents>, StoreError> {
         let column =
             |value: fn(&Event) -> Option<Uuid>| events.iter().map(value).collect::<Vec<_>>();
-        let rows = sqlx::query(self.statements.append.clone())
+        let rows = self
+            .query(&self.statements.append)
             .bind(stream.bounded_context())
             .bind(stream.aggregate_type())
             .bind(stream.aggregate_id())
@@ -175,7 +196,8 @@ impl AppendStatements for PgEventStore {
         conn: &mut PgConnection,
         events: &[Event],
     ) -> Result<Vec<ExistingEvent>, StoreError> {
-        let rows = sqlx::query(self.statements.existing_events.clone())
+        let rows = self
+            .query(&self.statements.existing_events)
             .bind(events.iter().map(Event::id).collect::<Vec<_>>())
             .fetch_all(conn)
             .await
@@ -191,13 +213,15 @@ impl CheckpointStore for PgEventStore {
         projection: &ProjectionName,
         partition: Partition,
     ) -> Result<Position, CheckpointError> {
-        let registered = sqlx::query(self.statements.register_projection.clone())
+        let registered = self
+            .query(&self.statements.register_projection)
             .bind(projection.as_str())
             .bind(i32::from(partition.total()))
             .execute(&mut *conn)
             .await
             .map_err(store_error)?;
-        let row = sqlx::query(self.statements.partition_total.clone())
+        let row = self
+            .query(&self.statements.partition_total)
             .bind(projection.as_str())
             .fetch_one(&mut *conn)
             .await
@@ -205,7 +229,7 @@ impl CheckpointStore for PgEventStore {
         let stored: i32 = row.try_get(0).map_err(store_error)?;
         CheckpointError::check_partition_total(projection, stored.into(), partition)?;
         if registered.rows_affected() > 0 {
-            sqlx::query(self.statements.register_checkpoints.clone())
+            self.query(&self.statements.register_checkpoints)
                 .bind(projection.as_str())
                 .bind(i32::from(partition.total()))
                 .execute(&mut *conn)
@@ -221,7 +245,8 @@ impl CheckpointStore for PgEventStore {
         projection: &ProjectionName,
         partition: Partition,
     ) -> Result<Position, CheckpointError> {
-        let row = sqlx::query(self.statements.lock_checkpoint.clone())
+        let row = self
+            .query(&self.statements.lock_checkpoint)
             .bind(projection.as_str())
             .bind(i32::from(partition.index()))
             .fetch_optional(conn)
@@ -241,7 +266,8 @@ impl CheckpointStore for PgEventStore {
         from: Position,
         to: Position,
     ) -> Result<(), CheckpointError> {
-        let saved = sqlx::query(self.statements.save_checkpoint.clone())
+        let saved = self
+            .query(&self.statements.save_checkpoint)
             .bind(projection.as_str())
             .bind(i32::from(partition.index()))
             .bind(from.get())
@@ -257,7 +283,8 @@ impl CheckpointStore for PgEventStore {
         conn: &mut PgConnection,
         projection: &ProjectionName,
     ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
-        let rows = sqlx::query(self.statements.checkpoints.clone())
+        let rows = self
+            .query(&self.statements.checkpoints)
             .bind(projection.as_str())
             .fetch_all(conn)
             .await

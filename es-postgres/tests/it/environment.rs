@@ -62,11 +62,12 @@ async fn the_log_is_not_read_on_a_standby() {
 }
 
 /// Behind a pooler that gives each transaction another server connection, and does not carry
-/// named statements over: with the statement cache off, as the documentation says.
+/// named statements over: without names, as the documentation says.
 #[tokio::test]
 async fn appends_work_behind_pgbouncer_in_transaction_mode() {
     let store = Fixture::new(PgHarness::new()).await;
-    let options = url("ES_PGBOUNCER_URL").statement_cache_capacity(0);
+    let unnamed = store.harness.store().with_unnamed_statements();
+    let options = url("ES_PGBOUNCER_URL");
     let mut clients = Vec::new();
     for _ in 0..4 {
         clients.push(PgConnection::connect_with(&options).await.expect("the pooler accepts"));
@@ -75,17 +76,17 @@ async fn appends_work_behind_pgbouncer_in_transaction_mode() {
     // registers it stays with its server connection.
     let mut open = clients.remove(0);
     let mut open_tx = open.begin().await.expect("a transaction");
-    store.append_in(&mut open_tx, &stream("open"), ANY, &events(2)).await.expect("appended");
+    unnamed.append(&mut open_tx, &stream("open"), ANY, &events(2)).await.expect("appended");
     for round in 0..5 {
         for (number, client) in clients.iter_mut().enumerate() {
             let mut tx = client.begin().await.expect("a transaction");
             let id = stream(&format!("s{number}"));
             let expected = ExpectedVersion::exact(round);
-            let result = store.append_in(&mut tx, &id, expected, &events(1)).await;
+            let result = unnamed.append(&mut tx, &id, expected, &events(1)).await;
             result.expect("the version is right");
-            let stale = store.append_in(&mut tx, &id, ExpectedVersion::NoStream, &events(1)).await;
+            let stale = unnamed.append(&mut tx, &id, ExpectedVersion::NoStream, &events(1)).await;
             assert!(stale.expect_err("the stream is there").is_conflict());
-            let read = store.store().read_stream(&mut tx, &id, ..).await.expect("a read");
+            let read = unnamed.read_stream(&mut tx, &id, ..).await.expect("a read");
             assert_eq!(read.len(), usize::try_from(round).expect("small") + 1);
             tx.commit().await.expect("committed");
         }
