@@ -25,7 +25,7 @@ with
         lock.pid,
         lock.virtualtransaction
       from pg_locks as lock
-      where log.last_position > $1
+      where log.last_position <> $1
         and lock.locktype = 'advisory'
         and lock.classid = {events_oid}
         and lock.objsubid = 2

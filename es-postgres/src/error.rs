@@ -20,6 +20,17 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
     }
 }
 
+/// Sorts an error of the append. A unique violation there is an event id that another transaction
+/// stored at the same moment, behind the first event: the next attempt finds it and says so.
+pub(crate) fn append_error(error: sqlx::Error) -> StoreError {
+    let constraint = error.as_database_error().and_then(sqlx::error::DatabaseError::constraint);
+    if constraint.is_some_and(|constraint| constraint.ends_with("_event_id_key")) {
+        let transaction = TransactionState::MustRollBack;
+        return StoreError::Retryable { transaction, source: error.into() };
+    }
+    store_error(error)
+}
+
 /// Whether the same transaction may succeed when it is run again.
 pub(crate) fn is_retryable(error: &sqlx::Error) -> bool {
     matches!(kind(error), Kind::Retryable | Kind::NoConnection)
@@ -51,13 +62,11 @@ fn kind(error: &sqlx::Error) -> Kind {
 fn database_kind(sqlstate: &str) -> Kind {
     match sqlstate {
         // serialization_failure, deadlock_detected; lock_not_available and query_canceled, the
-        // timeouts an operator has set; unique_violation, which in an append is an event id that
-        // another transaction stored at the same moment, behind the first event: the next attempt
-        // finds it and says so.
-        "40001" | "40P01" | "55P03" | "57014" | "23505" => Kind::Retryable,
+        // timeouts an operator has set.
+        "40001" | "40P01" | "55P03" | "57014" => Kind::Retryable,
         // admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout,
-        // idle_in_transaction_session_timeout, too_many_connections.
-        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "53300" => Kind::NoConnection,
+        // idle_in_transaction_session_timeout, transaction_timeout, too_many_connections.
+        "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04" | "53300" => Kind::NoConnection,
         // undefined_table, undefined_column, invalid_schema_name.
         "42P01" | "42703" | "3F000" => Kind::NoTable,
         // connection_exception, program_limit_exceeded.

@@ -22,15 +22,18 @@
 //! which nothing can still appear. Every append registers itself with a shared advisory lock that
 //! names a position below all it will draw; the horizon is the lowest of those, or the last
 //! position drawn. A transaction that has appended and stays open therefore holds the projections
-//! back, and [`Horizon::held_by`](es::Horizon::held_by) says which one it is. A transaction that
-//! has not appended holds nothing, however long it is open and whatever it writes.
+//! back, and [`Horizon::held_by`](es::Horizon::held_by) says which one it is. (One that repeated a
+//! stored append, or lost a race for a version, does so too.) A transaction that has not appended
+//! holds nothing, however long it is open and whatever it writes.
 //!
 //! Read the log on connections that
 //!
 //! - reach the primary: a hot standby has no advisory locks;
 //! - are in READ COMMITTED: a snapshot taken before the horizon was read would skip events.
 //!
-//! Anything else is [`StoreError::UnsafeRead`](es::StoreError::UnsafeRead).
+//! A horizon asked for on any other connection is
+//! [`StoreError::UnsafeRead`](es::StoreError::UnsafeRead). All connections of a [`PgSource`] must
+//! lead to the same server: no balancer that sends reads elsewhere, and no logical replica.
 //!
 //! # Poolers
 //!

@@ -44,7 +44,8 @@ impl PgNotifications {
     /// Cancel safe: dropping the future ends the listening.
     pub async fn run(mut self) -> Result<Infallible, StoreError> {
         loop {
-            self.listener.recv().await.map_err(store_error)?;
+            // None says that the connection was lost and made again: something may be missed.
+            let _notification = self.listener.try_recv().await.map_err(store_error)?;
             self.appended.notify_waiters();
         }
     }

@@ -1,10 +1,11 @@
 //! The start check: is the schema in the database the one this library needs, and safe?
 
-use es::{StoreError, check_schema_version};
+use es::{Position, StoreError, check_schema_version};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::error::{DATABASE, store_error};
+use crate::record::number;
 
 /// Looks at the row of `check_schema.sql`.
 pub(crate) fn check(row: &PgRow) -> Result<(), StoreError> {
@@ -25,6 +26,14 @@ pub(crate) fn check(row: &PgRow) -> Result<(), StoreError> {
             "the sequence of the positions must count upwards and never start again: run \
              `alter sequence … increment by 1 no cycle`",
         ));
+    }
+    let (highest, last): (Position, Position) = (number(row, 5)?, number(row, 6)?);
+    if highest > last {
+        return Err(unsafe_schema(format!(
+            "the sequence of the positions stands at {last} and the table holds position \
+             {highest}, so new events would land where readers have already been: before anything \
+             is appended, set it with `select setval('…_global_position_seq', {highest})`"
+        )));
     }
     if encoding != "UTF8" {
         return Err(unsafe_schema(format!(

@@ -64,6 +64,8 @@ impl Statements {
             )),
             check_schema: trusted(format!(
                 include_str!("../sql/check_schema.sql"),
+                events = events,
+                sequence = sequence,
                 schema_versions = schema_versions,
                 sequence_name = sequence_name
             )),

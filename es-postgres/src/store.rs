@@ -14,7 +14,7 @@ use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row, SqlStr};
 use uuid::Uuid;
 
-use crate::error::store_error;
+use crate::error::{append_error, store_error};
 use crate::horizon::horizon;
 use crate::record;
 use crate::schema;
@@ -187,7 +187,7 @@ impl AppendStatements for PgEventStore {
             .bind(events.iter().map(Event::created_at).collect::<Vec<_>>())
             .fetch_all(conn)
             .await
-            .map_err(store_error)?;
+            .map_err(append_error)?;
         record::inserted(&rows)
     }
 

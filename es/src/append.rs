@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::future::Future;
 
+use bytes::Bytes;
 use chrono::{DateTime, Datelike, Utc};
 use thiserror::Error;
 use uuid::Uuid;
@@ -23,6 +24,9 @@ pub const PAYLOAD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// The largest metadata, in bytes: 1 MiB.
 pub const METADATA_BYTES_MAX: usize = 1024 * 1024;
+
+/// The largest append, in bytes of payload and metadata: 256 MiB.
+pub const APPEND_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// An append that no store would take; nothing was written.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -62,6 +66,15 @@ pub enum InvalidAppend {
         /// The metadata's length.
         bytes: usize,
     },
+    /// All events together have more than [`APPEND_BYTES_MAX`] bytes.
+    #[error(
+        "{bytes} bytes in one append, {APPEND_BYTES_MAX} at most: \
+         split them into several appends of one transaction"
+    )]
+    AppendTooLarge {
+        /// The length of all payloads and metadata.
+        bytes: usize,
+    },
     /// Two of the events have the same id.
     #[error("event {index} repeats the event id {event_id}: each event needs its own")]
     RepeatedEventId {
@@ -87,6 +100,11 @@ pub fn validate_append(events: &[Event]) -> Result<(), InvalidAppend> {
     }
     if events.len() > APPEND_EVENTS_MAX {
         return Err(InvalidAppend::TooManyEvents { count: events.len() });
+    }
+    let size = |event: &Event| event.payload.len() + event.metadata.as_ref().map_or(0, Bytes::len);
+    let bytes = events.iter().map(size).sum();
+    if bytes > APPEND_BYTES_MAX {
+        return Err(InvalidAppend::AppendTooLarge { bytes });
     }
     let mut ids = HashSet::with_capacity(if events.len() > 1 { events.len() } else { 0 });
     for (index, event) in events.iter().enumerate() {

@@ -13,7 +13,8 @@ const HELD_WARNING_AFTER: Duration = Duration::from_secs(10);
 
 /// Asks for the horizon at most once for all who want to know at the same time.
 ///
-/// An old answer is a correct one that is merely lower, for the horizon only grows.
+/// An old answer is a correct one that is merely lower: what could no longer appear below it
+/// cannot appear now.
 #[derive(Debug, Default)]
 pub(crate) struct HorizonWatch {
     last: Mutex<Option<Answer>>,
@@ -28,6 +29,19 @@ struct Answer {
 }
 
 impl HorizonWatch {
+    /// Asks anew and forgets the last answer, for it may come from a database that has since gone
+    /// back: a failover that lost commits, a backup restored under a running process.
+    pub(crate) async fn refresh<S: EventSource>(&self, source: &S) -> Result<Horizon, StoreError> {
+        let mut last = self.last.lock().await;
+        *last = None;
+        let asked_at = Instant::now();
+        let mut conn = source.acquire().await?;
+        let horizon = source.store().horizon(&mut conn, Position::START).await?;
+        let held_since = held_since(None, &horizon, asked_at);
+        *last = Some(Answer { position: horizon.position, asked_at, held_since });
+        Ok(horizon)
+    }
+
     /// The horizon: the last answer if it lies beyond `after` or is no older than `age_max`,
     /// else a new one.
     ///
@@ -50,6 +64,16 @@ impl HorizonWatch {
         let asked_at = Instant::now();
         let mut conn = source.acquire().await?;
         let horizon = source.store().horizon(&mut conn, known).await?;
+        if horizon.end < after {
+            *last = None;
+            return Err(StoreError::UnsafeRead {
+                reason: format!(
+                    "the log ends at {}, but {after} was read before: the database has gone back, \
+                     so restore its projections to the same moment, or build them anew",
+                    horizon.end
+                ),
+            });
+        }
         let held_since = held_since(last.as_ref(), &horizon, asked_at);
         *last = Some(Answer { position: horizon.position, asked_at, held_since });
         Ok(horizon.position)

@@ -166,8 +166,7 @@ where
                 to: checkpoint,
             }));
         }
-        let mut conn = source.acquire().await.map_err(|error| self.store(error))?;
-        let horizon = store.horizon(&mut conn, Position::START).await;
+        let horizon = self.processor.horizon.refresh(source).await;
         let horizon = horizon.map_err(|error| self.store(error))?;
         if checkpoint > horizon.end {
             return Err(Setback::Stop(ProcessorError::CheckpointBeyondLog {
@@ -327,7 +326,10 @@ where
                 self.pause = self.pauses.next().unwrap_or(self.processor.poll_interval_max);
                 tokio::select! {
                     () = self.sleep(self.pause) => {}
-                    () = appended => self.pause = Duration::ZERO,
+                    () = appended => {
+                        self.pauses = pauses(self.processor.poll_interval_max);
+                        self.pause = Duration::ZERO;
+                    }
                 }
             }
         }

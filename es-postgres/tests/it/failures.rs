@@ -221,3 +221,47 @@ async fn a_pool_without_a_free_connection_is_retryable() {
         store.read(es::Position::START, &EventFilter::default(), ReadLimit::default()).await;
     assert!(batch.events.is_empty());
 }
+
+/// A table restored or replicated without its sequence: the next events would fill holes that
+/// readers have passed.
+#[tokio::test]
+async fn a_sequence_behind_the_table_is_refused() {
+    let store = Fixture::new(PgHarness::new()).await;
+    for _ in 0..3 {
+        store.append(&stream("a"), &event()).await;
+    }
+    let mut conn = store.conn().await;
+    execute(&mut conn, "select setval('events_global_position_seq', 2)").await.expect("set");
+    let error = store.store().check_schema(&mut conn).await.expect_err("it is behind");
+    assert!(matches!(error, StoreError::SchemaUnsafe { .. }), "{error:?}");
+    assert!(error.to_string().contains("setval('…_global_position_seq', 3)"), "{error}");
+    execute(&mut conn, "select setval('events_global_position_seq', 3)").await.expect("set");
+    store.store().check_schema(&mut conn).await.expect("it is fit again");
+}
+
+/// A database that has gone back under a running processor, as a failover that loses commits
+/// does, stops it: positions it has passed are about to be given out again.
+#[tokio::test]
+async fn a_log_that_went_back_stops_a_running_processor() {
+    let harness = Arc::new(PgHarness::new());
+    let store = Fixture::new(Arc::clone(&harness)).await;
+    append_numbers(&store, 10).await;
+    let filter = EventFilter::default().with_event_types(["Happened"]);
+    let recorder = Recorder::new(Arc::clone(&harness), "p").with_filter(filter);
+    let processor = Processor::new(Arc::new(store.source.clone()), Arc::new(recorder));
+    let go_back = async {
+        let mut conn = store.conn().await;
+        while harness.rows(&mut conn, "p").await.expect("rows").len() < 10 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let sql = "delete from events where global_position > 5;
+                   select setval('events_global_position_seq', 5)";
+        execute(&mut conn, sql).await.expect("it goes back");
+    };
+    let run = processor.run(CancellationToken::new());
+    let both = tokio::time::timeout(Duration::from_secs(30), join(run, go_back)).await;
+    let (ended, ()) = both.expect("the processor notices");
+    let error = ended.expect_err("the log went back");
+    let source = std::error::Error::source(&error).expect("a cause").to_string();
+    assert!(source.contains("the database has gone back"), "{error:?}");
+}

@@ -77,6 +77,7 @@ pub async fn invalid_appends_are_refused_and_write_nothing<H: Harness>(harness: 
     let store = Fixture::new(harness).await;
     let twin = event(1);
     let large = vec![b' '; PAYLOAD_BYTES_MAX + 1];
+    let most = Event::new("Most", vec![b' '; PAYLOAD_BYTES_MAX]).expect("a valid event");
     let mut metadata = vec![b' '; METADATA_BYTES_MAX];
     metadata.push(b'1');
     let cases = [
@@ -92,6 +93,10 @@ pub async fn invalid_appends_are_refused_and_write_nothing<H: Harness>(harness: 
         (
             vec![event(1).with_metadata_json(metadata).expect("valid JSON")],
             InvalidAppend::MetadataTooLarge { index: 0, bytes: METADATA_BYTES_MAX + 1 },
+        ),
+        (
+            (0..17).map(|_| most.clone().with_id(Uuid::now_v7())).collect(),
+            InvalidAppend::AppendTooLarge { bytes: 17 * PAYLOAD_BYTES_MAX },
         ),
         (
             vec![twin.clone(), event(2), twin.clone()],

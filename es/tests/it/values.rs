@@ -47,6 +47,9 @@ fn metadata_must_be_json() {
     for broken in ["", "{", "{\"a\":1} x", "\u{feff}1"] {
         assert!(event.clone().with_metadata_json(broken).is_err(), "{broken:?}");
     }
+    assert!(event.clone().with_metadata_json(b"\"\xff\"".to_vec()).is_err(), "not UTF-8");
+    let deep = "[".repeat(50_000) + &"]".repeat(50_000);
+    assert!(event.with_metadata_json(deep).is_err(), "deeper than databases go");
 }
 
 #[test]

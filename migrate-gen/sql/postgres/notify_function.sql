@@ -4,7 +4,9 @@ create function {function}() returns trigger
 language plpgsql
 as $$
 begin
-    perform pg_notify('es_' || tg_relid, '');
+    if exists (select from appended) then
+        perform pg_notify('es_' || tg_relid, '');
+    end if;
     return null;
 end
 $$;
