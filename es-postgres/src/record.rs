@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use es::{
-    EventRecord, ExistingEvent, InsertedEvents, PartitionCheckpoint, PersistedEvent, SharedStrings,
-    StoreError, StreamId,
+    EventRecord, ExistingEvent, InsertedEvents, Insertion, PartitionCheckpoint, PersistedEvent,
+    SharedStrings, StoreError, StreamId,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -42,10 +42,10 @@ fn event_record(row: &PgRow) -> Result<EventRecord<'_>, sqlx::Error> {
 }
 
 /// The rows of `append.sql`.
-pub(crate) fn inserted(rows: &[PgRow]) -> Result<Option<InsertedEvents>, StoreError> {
+pub(crate) fn inserted(rows: &[PgRow]) -> Result<Insertion, StoreError> {
     let pair = |row: &PgRow| Ok((number(row, 0)?, number(row, 1)?));
     let rows = rows.iter().map(pair).collect::<Result<Vec<_>, StoreError>>()?;
-    InsertedEvents::from_rows(rows)
+    InsertedEvents::from_rows(rows).map(Insertion::from)
 }
 
 /// A row of `existing_events.sql`.

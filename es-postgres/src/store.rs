@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use es::{
     AppendError, AppendResult, AppendStatements, CheckpointError, CheckpointStore, Event,
-    EventFilter, EventStore, ExistingEvent, ExpectedVersion, Horizon, InsertedEvents, Partition,
+    EventFilter, EventStore, ExistingEvent, ExpectedVersion, Horizon, Insertion, Partition,
     PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream,
     StreamId, TableNames, Version, VersionRange, append_guarded,
 };
@@ -166,7 +166,7 @@ impl AppendStatements for PgEventStore {
         stream: &StreamId,
         expected: ExpectedVersion,
         events: &[Event],
-    ) -> Result<Option<InsertedEvents>, StoreError> {
+    ) -> Result<Insertion, StoreError> {
         let column =
             |value: fn(&Event) -> Option<Uuid>| events.iter().map(value).collect::<Vec<_>>();
         let rows = self

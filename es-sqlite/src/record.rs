@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use chrono::DateTime;
 use es::{
-    EventRecord, ExistingEvent, InsertedEvents, PartitionCheckpoint, PersistedEvent, SharedStrings,
-    StoreError, StreamId,
+    EventRecord, ExistingEvent, InsertedEvents, Insertion, PartitionCheckpoint, PersistedEvent,
+    SharedStrings, StoreError, StreamId,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -49,10 +49,10 @@ fn event_record(row: &SqliteRow) -> Result<EventRecord<'_>, sqlx::Error> {
 }
 
 /// The rows of `append.sql`.
-pub(crate) fn inserted(rows: &[SqliteRow]) -> Result<Option<InsertedEvents>, StoreError> {
+pub(crate) fn inserted(rows: &[SqliteRow]) -> Result<Insertion, StoreError> {
     let pair = |row: &SqliteRow| Ok((number(row, 0)?, number(row, 1)?));
     let rows = rows.iter().map(pair).collect::<Result<Vec<_>, StoreError>>()?;
-    InsertedEvents::from_rows(rows)
+    InsertedEvents::from_rows(rows).map(Insertion::from)
 }
 
 /// A row of `existing_events.sql`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use es::{
     AppendError, AppendResult, AppendStatements, CheckpointError, CheckpointStore, Event,
-    EventFilter, EventStore, ExistingEvent, ExpectedVersion, Horizon, InsertedEvents, Partition,
+    EventFilter, EventStore, ExistingEvent, ExpectedVersion, Horizon, Insertion, Partition,
     PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream,
     StreamId, TableNames, Version, VersionRange, append_guarded, check_schema_version,
 };
@@ -136,7 +136,7 @@ impl AppendStatements for SqliteEventStore {
         stream: &StreamId,
         expected: ExpectedVersion,
         events: &[Event],
-    ) -> Result<Option<InsertedEvents>, StoreError> {
+    ) -> Result<Insertion, StoreError> {
         let (sql, keep_prepared) = self.statements.append(events.len());
         let mut insert = sqlx::query(sql)
             .persistent(keep_prepared)
@@ -160,7 +160,7 @@ impl AppendStatements for SqliteEventStore {
         match insert.fetch_all(conn).await {
             Ok(rows) => record::inserted(&rows),
             // An event id is taken. SQLite undoes the statement, not the transaction.
-            Err(error) if is_taken_event_id(&error) => Ok(None),
+            Err(error) if is_taken_event_id(&error) => Ok(Insertion::Rejected),
             Err(error) => Err(store_error(error)),
         }
     }

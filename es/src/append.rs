@@ -213,9 +213,8 @@ pub const ANY_ATTEMPTS_MAX: usize = 10;
 pub trait AppendStatements: EventStore {
     /// Inserts the events at the versions after the stream's current one, all or none.
     ///
-    /// Nothing is written, and the answer is `None`, if the stream is not at the expected
-    /// version, if another writer comes first, or if an event id is taken. The caller's
-    /// transaction is usable after that.
+    /// Nothing is written if the stream is not at the expected version, if another writer comes
+    /// first, or if an event id is taken. The caller's transaction is usable after that.
     ///
     /// # Errors
     ///
@@ -226,7 +225,7 @@ pub trait AppendStatements: EventStore {
         stream: &StreamId,
         expected: ExpectedVersion,
         events: &[Event],
-    ) -> impl Future<Output = Result<Option<InsertedEvents>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Insertion, StoreError>> + Send;
 
     /// What the store holds under the ids of these events, in any order.
     ///
@@ -238,6 +237,24 @@ pub trait AppendStatements: EventStore {
         conn: &mut Self::Connection,
         events: &[Event],
     ) -> impl Future<Output = Result<Vec<ExistingEvent>, StoreError>> + Send;
+}
+
+/// What became of the insert of an append.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Insertion {
+    /// All events are written.
+    Written(InsertedEvents),
+    /// Nothing is written, and what the store can look up now says why.
+    Rejected,
+    /// Nothing is written, for the database refused this version of the stream: another writer
+    /// has committed it. The transaction's snapshot may be older than that.
+    VersionTaken(Version),
+}
+
+impl From<Option<InsertedEvents>> for Insertion {
+    fn from(inserted: Option<InsertedEvents>) -> Self {
+        inserted.map_or(Insertion::Rejected, Insertion::Written)
+    }
 }
 
 /// What the database gave the events of one append.
@@ -299,21 +316,22 @@ pub async fn append_guarded<S: AppendStatements>(
     validate_append(events)?;
     let mut attempts = 1;
     loop {
-        let inserted = store.insert_events(conn, stream, expected, events).await?;
-        if let Some(inserted) = inserted {
-            inserted.check(expected, events.len())?;
-            let InsertedEvents { first_version, positions } = inserted;
-            return Ok(AppendResult::written(stream, events, first_version, positions));
-        }
-        let existing = store.existing_events(conn, events).await?;
-        let actual = store.stream_version(conn, stream).await?;
-        let rejected = RejectedAppend { stream, expected, events, actual };
-        match rejected.resolve(&existing) {
-            Err(error)
-                if expected.is_any() && error.is_retryable() && attempts < ANY_ATTEMPTS_MAX =>
-            {
-                attempts += 1;
+        let taken = match store.insert_events(conn, stream, expected, events).await? {
+            Insertion::Written(inserted) => {
+                inserted.check(expected, events.len())?;
+                let InsertedEvents { first_version, positions } = inserted;
+                return Ok(AppendResult::written(stream, events, first_version, positions));
             }
+            Insertion::Rejected => Version::NONE,
+            Insertion::VersionTaken(version) => version,
+        };
+        let existing = store.existing_events(conn, events).await?;
+        let visible = store.stream_version(conn, stream).await?;
+        let rejected = RejectedAppend { stream, expected, events, actual: visible.max(taken) };
+        // A snapshot that does not show the other writer's events will not show them later.
+        let may_try_again = expected.is_any() && visible >= taken && attempts < ANY_ATTEMPTS_MAX;
+        match rejected.resolve(&existing) {
+            Err(error) if error.is_retryable() && may_try_again => attempts += 1,
             result => return result,
         }
     }

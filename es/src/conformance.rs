@@ -20,9 +20,10 @@
 //! | capability | what it adds |
 //! |---|---|
 //! | `append_outside_a_transaction` | an append on a connection without a transaction commits by itself |
+//! | `append_inside_transactions_only` | an append on a connection without a transaction is refused |
 //! | `concurrent_appenders` | two transactions can have appended and be open at the same time |
 //!
-//! A store that lacks a capability must say so in its documentation.
+//! A store has one of the first two. One that lacks a capability must say so in its documentation.
 //!
 //! The clauses panic with a message when the store breaks its promise. Random ones print their
 //! seed; run them again with the environment variable `ES_SEED` set to it.
@@ -167,6 +168,11 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@clauses $harness =>
             an_append_outside_a_transaction_commits_by_itself
             a_rejected_append_outside_a_transaction_writes_nothing
+        );
+    };
+    (@capability append_inside_transactions_only $harness:expr) => {
+        $crate::conformance_tests!(@clauses $harness =>
+            an_append_outside_a_transaction_is_refused
         );
     };
     (@capability concurrent_appenders $harness:expr) => {

@@ -126,6 +126,16 @@ pub enum StoreError {
         reason: String,
     },
 
+    /// The store appends inside a transaction only, and there is none: none was begun, or the
+    /// database ended it after an earlier error, such as a deadlock. Nothing was written.
+    #[error("no transaction is open, and {reason}")]
+    NoTransaction {
+        /// Why the store needs one.
+        reason: &'static str,
+        /// What the driver said.
+        source: BoxError,
+    },
+
     /// The log cannot be read on this connection without the danger of skipping events.
     #[error("the log cannot be read safely on this connection: {reason}")]
     UnsafeRead {

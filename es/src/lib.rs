@@ -36,7 +36,7 @@ pub mod memory;
 
 pub use append::{
     ANY_ATTEMPTS_MAX, APPEND_BYTES_MAX, APPEND_EVENTS_MAX, AppendResult, AppendStatements,
-    ExistingEvent, InsertedEvents, InvalidAppend, METADATA_BYTES_MAX, PAYLOAD_BYTES_MAX,
+    ExistingEvent, InsertedEvents, Insertion, InvalidAppend, METADATA_BYTES_MAX, PAYLOAD_BYTES_MAX,
     RejectedAppend, append_guarded, validate_append,
 };
 pub use checkpoint::{CheckpointError, CheckpointStore, PartitionCheckpoint, ProjectionName};

@@ -50,8 +50,9 @@ pub struct Horizon {
     /// The highest position below which nothing can still appear: an event at or below it is
     /// either committed and visible to a read that starts now, or will never be there.
     pub position: Position,
-    /// The highest position given out so far, committed or not. It never decreases, whatever is
-    /// rolled back or deleted, for as long as a checkpoint can have seen it.
+    /// The highest position given out so far, committed or not, as far as the database knows. It
+    /// never falls below a `position` of before, whatever is rolled back, unless the database
+    /// itself goes back in time.
     pub end: Position,
     /// Who keeps `position` below `end`, the longest first; empty where the database does not
     /// say or nobody does.

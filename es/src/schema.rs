@@ -141,4 +141,10 @@ impl TableNames {
     pub fn schema_versions(&self) -> SqlName {
         SqlName(format!("{}_schema", self.events))
     }
+
+    /// The table where databases without transaction-scoped locks note who is appending: the
+    /// events table's name and `_appenders`.
+    pub fn appenders(&self) -> SqlName {
+        SqlName(format!("{}_appenders", self.events))
+    }
 }

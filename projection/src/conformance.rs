@@ -56,6 +56,7 @@ macro_rules! conformance_tests {
         $($crate::conformance_tests!(@capability $capability $harness);)*
     };
     (@capability append_outside_a_transaction $harness:expr) => {};
+    (@capability append_inside_transactions_only $harness:expr) => {};
     (@capability concurrent_appenders $harness:expr) => {
         $crate::conformance_tests!(@clauses $harness =>
             an_event_that_commits_late_is_handled

@@ -3,7 +3,7 @@
 use super::Harness;
 use super::append::assert_conflict;
 use super::fixture::{Fixture, assert_well_formed, event, events, numbers, thing};
-use crate::{AppendError, EventStore, ExpectedVersion, Version};
+use crate::{AppendError, EventStore, ExpectedVersion, StoreError, Version};
 
 /// Promise 3: a conflict is a value, and the caller's transaction goes on.
 pub async fn a_stale_version_is_rejected_and_the_transaction_stays_usable<H: Harness>(harness: H) {
@@ -117,4 +117,21 @@ pub async fn a_rejected_append_outside_a_transaction_writes_nothing<H: Harness>(
     assert_eq!(version.expect("the connection is usable"), Version::NONE);
     drop(conn);
     assert_eq!(numbers(&store.log().await), [1, 2]);
+}
+
+/// Capability `append_inside_transactions_only`.
+pub async fn an_append_outside_a_transaction_is_refused<H: Harness>(harness: H) {
+    let store = Fixture::new(harness).await;
+    let mut conn = store.conn().await;
+    for expected in [ExpectedVersion::Any, ExpectedVersion::NoStream] {
+        let result = store.append_in(&mut conn, &thing("a"), expected, &events(1..=3)).await;
+        let Err(AppendError::Store(StoreError::NoTransaction { .. })) = result else {
+            panic!("{result:?}");
+        };
+    }
+    let version = store.store().stream_version(&mut conn, &thing("a")).await;
+    assert_eq!(version.expect("the connection is usable"), Version::NONE);
+    drop(conn);
+    store.append(&thing("b"), &[event(4)]).await;
+    assert_eq!(numbers(&store.log().await), [4], "nothing was written, and nothing holds the log");
 }
