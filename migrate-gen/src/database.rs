@@ -6,6 +6,8 @@ use std::fmt;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Database {
+    /// MySQL or MariaDB.
+    Mysql,
     /// PostgreSQL.
     Postgres,
     /// SQLite.
@@ -16,6 +18,7 @@ pub enum Database {
 impl fmt::Display for Database {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Database::Mysql => "mysql",
             Database::Postgres => "postgres",
             Database::Sqlite => "sqlite",
         })

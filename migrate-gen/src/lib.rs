@@ -3,6 +3,7 @@
 #![doc = include_str!("../README.md")]
 
 mod database;
+mod mysql;
 mod postgres;
 mod schema;
 mod sqlite;

@@ -43,7 +43,7 @@ struct Arguments {
     #[arg(long, value_name = "TABLE", default_value_t = TableNames::default().checkpoints().clone())]
     checkpoints_table: SqlName,
 
-    /// The schema the tables are put into; sqlite has none.
+    /// The schema the tables are put into, on mysql a database; sqlite has none.
     #[arg(long)]
     schema: Option<SqlName>,
 
@@ -60,27 +60,30 @@ struct Arguments {
     stdout: bool,
 
     #[command(flatten)]
-    postgres: PostgresArguments,
+    server: ServerArguments,
 }
 
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Options for postgres only")]
-struct PostgresArguments {
-    /// A trigger that refuses to update, delete or truncate events.
+#[command(next_help_heading = "Options for mysql and postgres only")]
+struct ServerArguments {
+    /// Triggers that refuse to update or delete events, and on postgres to truncate them.
     #[arg(long)]
     append_only: bool,
 
-    /// A trigger that notifies listeners of appends; their commits then wait for each other.
+    /// A trigger that notifies listeners of appends, whose commits then wait for each other;
+    /// postgres only.
     #[arg(long)]
     notify: bool,
 
-    /// A role that exists, for the grants an application needs; repeat it for several.
+    /// A role that exists, on mysql also a user, for the grants an application needs; repeat it for
+    /// several.
     #[arg(long, value_name = "ROLE")]
     role: Vec<SqlName>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum DatabaseArgument {
+    Mysql,
     Postgres,
     Sqlite,
 }
@@ -183,11 +186,11 @@ impl Arguments {
         let schema = Schema::new(self.database.into()).with_tables(tables);
         let schema =
             self.index.iter().fold(schema, |schema, index| schema.with_index((*index).into()));
-        self.postgres.add_to(schema)
+        self.server.add_to(schema)
     }
 }
 
-impl PostgresArguments {
+impl ServerArguments {
     fn add_to(&self, schema: Schema) -> Schema {
         let schema = if self.append_only { schema.with_append_only() } else { schema };
         let schema = if self.notify { schema.with_notify() } else { schema };
@@ -198,6 +201,11 @@ impl PostgresArguments {
 impl DatabaseArgument {
     fn next_step(self, path: &Path) -> String {
         match self {
+            DatabaseArgument::Mysql => format!(
+                "run it once, with your migration tool (`sqlx migrate run`) or with \
+                 `mysql app < {}`",
+                path.display()
+            ),
             DatabaseArgument::Postgres => format!(
                 "run it once, with your migration tool (`sqlx migrate run`) or with \
                  `psql --single-transaction -v ON_ERROR_STOP=1 -f {} \"$DATABASE_URL\"`",
@@ -215,6 +223,7 @@ impl DatabaseArgument {
 impl From<DatabaseArgument> for Database {
     fn from(database: DatabaseArgument) -> Self {
         match database {
+            DatabaseArgument::Mysql => Database::Mysql,
             DatabaseArgument::Postgres => Database::Postgres,
             DatabaseArgument::Sqlite => Database::Sqlite,
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use es::{SqlName, TableNames};
 use thiserror::Error;
 
-use crate::{Database, postgres, sqlite};
+use crate::{Database, mysql, postgres, sqlite};
 
 /// The tables of one event store.
 ///
@@ -56,7 +56,8 @@ impl Schema {
         self
     }
 
-    /// Adds a trigger that refuses to update, delete or truncate events; `PostgreSQL` only.
+    /// Adds triggers that refuse to update or delete events, and on `PostgreSQL` to truncate them;
+    /// not on `SQLite`.
     #[must_use]
     pub fn with_append_only(self) -> Self {
         Schema { append_only: true, ..self }
@@ -72,8 +73,8 @@ impl Schema {
         Schema { notify: true, ..self }
     }
 
-    /// Grants what the event store needs, and no more, to a role that exists; `PostgreSQL` only.
-    /// Adding a role again changes nothing.
+    /// Grants what the event store needs, and no more, to a role that exists, on `MySQL` also
+    /// a user; not on `SQLite`. Adding a role again changes nothing.
     ///
     /// ```
     /// use migrate_gen::{Database, Schema};
@@ -95,6 +96,7 @@ impl Schema {
     /// The same schema gives the same text. There is no `begin` or `commit` in it.
     pub fn to_sql(&self) -> Result<String, SchemaError> {
         match self.database {
+            Database::Mysql => mysql::render(self),
             Database::Postgres => postgres::render(self),
             Database::Sqlite => sqlite::render(self),
         }
@@ -109,7 +111,7 @@ impl Schema {
 pub enum OptionalIndex {
     /// By event type.
     EventType,
-    /// By correlation id; holds only the events that have one.
+    /// By correlation id; holds only the events that have one, on `MySQL` all.
     CorrelationId,
     /// By the time the event's writer gave it.
     CreatedAt,

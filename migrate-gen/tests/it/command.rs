@@ -169,6 +169,45 @@ fn postgres_needs_no_option_but_the_database() {
 }
 
 #[test]
+fn every_option_of_mysql_reaches_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = migrate_gen_for(
+        "mysql",
+        directory.path(),
+        &[
+            "--schema=Shop",
+            "--events-table=order",
+            "--projections-table=shop_projections",
+            "--checkpoints-table=ShopCheckpoints",
+            "--index=created-at",
+            "--index=correlation-id",
+            "--index=event-type",
+            "--append-only",
+            "--role=shop_app",
+            "--role=user",
+        ],
+    );
+    assert_success(&output);
+    let sql = fs::read_to_string(directory.path().join(DEFAULT_PATH)).unwrap();
+    expect_file!["../golden/mysql_all_options.sql"].assert_eq(&sql);
+}
+
+#[test]
+fn mysql_needs_no_option_but_the_database() {
+    let directory = tempfile::tempdir().unwrap();
+    let output = migrate_gen_for("mysql", directory.path(), &[]);
+    assert_success(&output);
+    assert_eq!(
+        stdout(&output),
+        "wrote migrations/0001_event_store.sql\n\
+         next: run it once, with your migration tool (`sqlx migrate run`) or with \
+         `mysql app < migrations/0001_event_store.sql`\n"
+    );
+    let sql = fs::read_to_string(directory.path().join(DEFAULT_PATH)).unwrap();
+    expect_file!["../golden/mysql_default.sql"].assert_eq(&sql);
+}
+
+#[test]
 fn stdout_prints_the_sql_and_writes_nothing() {
     let directory = tempfile::tempdir().unwrap();
     let output = migrate_gen(directory.path(), &["--stdout"]);
@@ -217,7 +256,43 @@ fn sqlite_refuses_a_schema() {
 }
 
 #[test]
-fn sqlite_refuses_what_only_postgres_has() {
+fn mysql_refuses_notifications() {
+    let directory = tempfile::tempdir().unwrap();
+    for place in [&[][..], &["--stdout"]] {
+        let output = migrate_gen_for("mysql", directory.path(), &[&["--notify"], place].concat());
+        assert_failure(&output, &["mysql has no notifications", "leave out --notify"]);
+    }
+    assert_empty(&directory);
+}
+
+#[test]
+fn mysql_refuses_tables_whose_names_differ_in_case_only() {
+    let directory = tempfile::tempdir().unwrap();
+    for (option, name) in [
+        ("--projections-table", "Events"),
+        ("--checkpoints-table", "PROJECTIONS"),
+        ("--projections-table", "Events_Appenders"),
+        ("--checkpoints-table", "events_SCHEMA"),
+    ] {
+        let output = migrate_gen_for("mysql", directory.path(), &[option, name]);
+        assert_failure(&output, &[&format!("would be called {name:?}"), option]);
+    }
+    assert_empty(&directory);
+}
+
+#[test]
+fn the_databases_of_the_mysql_server_are_refused_as_schemas() {
+    let directory = tempfile::tempdir().unwrap();
+    for name in ["mysql", "SYS", "information_schema", "Performance_Schema"] {
+        let output = migrate_gen_for("mysql", directory.path(), &["--schema", name]);
+        let message = format!("mysql reserves names like {name:?}");
+        assert_failure(&output, &[&message, "--schema"]);
+    }
+    assert_empty(&directory);
+}
+
+#[test]
+fn sqlite_refuses_what_only_servers_have() {
     let directory = tempfile::tempdir().unwrap();
     for (option, message_parts) in [
         ("--append-only", ["no append-only guard for sqlite", "leave out --append-only"]),
@@ -237,6 +312,10 @@ fn a_grant_to_every_role_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let output = migrate_gen_for("postgres", directory.path(), &["--role=public"]);
     assert_failure(&output, &["postgres reserves names like \"public\"", "--role"]);
+    for role in ["public", "PUBLIC", "None"] {
+        let output = migrate_gen_for("mysql", directory.path(), &["--role", role]);
+        assert_failure(&output, &[&format!("mysql reserves names like {role:?}"), "--role"]);
+    }
     let output = migrate_gen_for("postgres", directory.path(), &["--role", "a\" to public; --"]);
     assert_failure(&output, &["--role", "begin with a letter or _"]);
     assert_empty(&directory);

@@ -3,6 +3,7 @@
 
 mod command;
 mod golden;
+mod mysql;
 mod postgres;
 mod sqlite;
 mod write;

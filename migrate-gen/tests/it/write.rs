@@ -78,7 +78,7 @@ fn names_postgres_reserves_are_refused() {
 }
 
 #[test]
-fn sqlite_refuses_what_only_postgres_has() {
+fn sqlite_refuses_what_only_servers_have() {
     let sqlite = || Schema::new(Database::Sqlite);
     let refusal = |schema: Schema| schema.to_sql().unwrap_err();
     let append_only = refusal(sqlite().with_append_only());

@@ -51,7 +51,9 @@ impl Package {
     fn install(&self) -> anyhow::Result<()> {
         let _refusal = Refusal::write(Path::new(POLICY))?;
         apt_get(&["update"])?;
-        apt_get(&["install", "--yes", "--no-install-recommends", self.debian])
+        // MySQL's packages conflict with MariaDB's, and are not ours to remove.
+        let options = ["--yes", "--no-remove", "--no-install-recommends"];
+        apt_get(&[&["install"], &options[..], &[self.debian]].concat())
     }
 }
 

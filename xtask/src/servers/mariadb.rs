@@ -1,5 +1,6 @@
 //! A private `MariaDB`.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -20,13 +21,16 @@ const USER: &str = "root";
 /// The database that a server of ours has.
 const DATABASE: &str = "es";
 
-/// What every server of ours is told. `--no-defaults` keeps the machine's own settings out.
-const OPTIONS: [&str; 5] = [
+/// What every server of ours is told. `--no-defaults` keeps the machine's own settings out; a
+/// packet may be as large as `MySQL` 8 allows by default, for `MariaDB`'s 16 MiB are too small for
+/// the largest payload.
+const OPTIONS: [&str; 6] = [
     "--no-defaults",
     "--bind-address=127.0.0.1",
     "--skip-name-resolve",
     "--max-connections=200",
     "--character-set-server=utf8mb4",
+    "--max-allowed-packet=64M",
 ];
 
 /// For data that need not survive a power cut.
@@ -113,7 +117,7 @@ impl Programs {
         let mut command = account.command(&self.install);
         command.args(["--no-defaults", "--skip-name-resolve", "--skip-test-db"]);
         command.arg("--auth-root-authentication-method=normal");
-        command.args(NOT_DURABLE).arg(option("--datadir", &directory.data()));
+        command.args(NOT_DURABLE).args(places(directory));
         let output = command.output();
         let output = output.with_context(|| format!("cannot run {}", self.install.display()))?;
         interrupt::check()?;
@@ -137,7 +141,7 @@ impl Programs {
         let mut command = account.command(&self.server);
         command.args(OPTIONS).arg(format!("--port={port}"));
         command.args(if options.durable { &DURABLE[..] } else { &NOT_DURABLE[..] });
-        command.arg(option("--datadir", &directory.data()));
+        command.args(places(&directory));
         command.arg(option("--init-file", &init_file(directory.path())));
         // Relative to the data, because a socket's path is short.
         command.args(["--socket=server.sock", "--pid-file=server.pid"]);
@@ -154,8 +158,14 @@ fn init_file(directory: &Path) -> PathBuf {
     directory.join("init.sql")
 }
 
-fn option(name: &str, path: &Path) -> std::ffi::OsString {
-    let mut option = std::ffi::OsString::from(name);
+/// Where the server keeps its data, and its temporary tables: one that starts removes those of
+/// every other server from the directory it is given, which otherwise is the machine's.
+fn places(directory: &Directory) -> [OsString; 2] {
+    [option("--datadir", &directory.data()), option("--tmpdir", directory.path())]
+}
+
+fn option(name: &str, path: &Path) -> OsString {
+    let mut option = OsString::from(name);
     option.push("=");
     option.push(path);
     option

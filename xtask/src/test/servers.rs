@@ -3,10 +3,15 @@
 use crate::servers::{Database, Options, PgBouncer, Postgres, Source};
 
 /// The databases that tests need a server of.
-const DATABASES: &[Database] = &[Database::Postgres];
+const DATABASES: &[Database] = &[Database::Postgres, Database::Mysql];
 
-/// Tests with one of these words in their name need servers of our own.
-const OWN_SERVER_TESTS: [&str; 3] = ["standby", "pgbouncer", "private_server"];
+/// Tests with one of these words in their name need a server of our own.
+fn own_server_tests(database: Database) -> &'static [&'static str] {
+    match database {
+        Database::Postgres => &["standby", "pgbouncer", "private_postgres"],
+        Database::Mysql => &["private_mariadb"],
+    }
+}
 
 /// Running servers; dropping them stops them, those first that depend on others.
 #[derive(Debug, Default)]
@@ -36,20 +41,21 @@ impl Servers {
     fn add(&mut self, database: Database, options: &Options) -> anyhow::Result<()> {
         let source = Source::open(database, options)?;
         self.variables.push((database.variable(), source.url()));
-        match (&source, database) {
-            (Source::Postgres(server), _) => {
+        match &source {
+            Source::Postgres(server) => {
                 let standby = server.start_standby()?;
                 let bouncer = PgBouncer::start(server)?;
                 self.variables.push(("ES_POSTGRES_STANDBY_URL", standby.url()));
                 self.variables.push(("ES_PGBOUNCER_URL", bouncer.url()));
                 (self.standby, self.bouncer) = (Some(standby), Some(bouncer));
             }
-            (Source::Given(_), Database::Postgres) => {
-                self.skip.extend(OWN_SERVER_TESTS);
-                let names = self.skip.join(", ");
-                eprintln!("skipped, as they need servers of our own: tests named …{names}…");
+            Source::Given(_) => {
+                let names = own_server_tests(database);
+                let shown = names.join(", ");
+                eprintln!("skipped, as they need a {database} of our own: tests named …{shown}…");
+                self.skip.extend(names);
             }
-            (Source::Given(_) | Source::MariaDb(_), _) => {}
+            Source::MariaDb(_) => {}
         }
         self.databases.push(source);
         Ok(())

@@ -11,9 +11,21 @@ use std::time::{Duration, Instant};
 /// How long a server may take to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long a server that speaks first may take to do so.
+const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+
 #[test]
-fn a_server_ends_with_the_command_it_was_started_for() {
-    let mut run = Run::start();
+fn a_private_postgres_ends_with_the_command_it_was_started_for() {
+    end_with_the_command(Server::Postgres);
+}
+
+#[test]
+fn a_private_mariadb_ends_with_the_command_it_was_started_for() {
+    end_with_the_command(Server::MariaDb);
+}
+
+fn end_with_the_command(server: Server) {
+    let mut run = Run::start(server);
     assert!(run.answers());
     assert!(run.directory.is_dir());
     assert_ne!(run.processes(), 0);
@@ -26,8 +38,17 @@ fn a_server_ends_with_the_command_it_was_started_for() {
 }
 
 #[test]
-fn a_server_ends_when_its_starter_is_killed() {
-    let mut run = Run::start();
+fn a_private_postgres_ends_when_its_starter_is_killed() {
+    end_when_the_starter_is_killed(Server::Postgres);
+}
+
+#[test]
+fn a_private_mariadb_ends_when_its_starter_is_killed() {
+    end_when_the_starter_is_killed(Server::MariaDb);
+}
+
+fn end_when_the_starter_is_killed(server: Server) {
+    let mut run = Run::start(server);
     run.xtask.kill().unwrap();
     run.xtask.wait().unwrap();
     run.expect_nothing_left();
@@ -45,19 +66,80 @@ fn a_directory_without_programs_is_an_error_that_names_it() {
     assert!(said.contains(empty.path().to_str().unwrap()), "{said}");
 }
 
+#[test]
+fn an_isolation_level_that_nothing_would_use_is_an_error() {
+    let mut xtask = xtask();
+    xtask.args(["stress", "--database", "postgres", "--isolation", "read-committed"]);
+    let output = xtask.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.starts_with("error: --isolation is for --database mysql"), "{said}");
+}
+
+/// The kinds of servers.
+#[derive(Debug, Clone, Copy)]
+enum Server {
+    Postgres,
+    MariaDb,
+}
+
+impl Server {
+    fn database(self) -> &'static str {
+        match self {
+            Server::Postgres => "postgres",
+            Server::MariaDb => "mysql",
+        }
+    }
+
+    fn variable(self) -> &'static str {
+        match self {
+            Server::Postgres => "ES_POSTGRES_URL",
+            Server::MariaDb => "ES_MYSQL_URL",
+        }
+    }
+
+    /// Whether it is such a server that answers on `port`.
+    fn answers(self, port: u16) -> bool {
+        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+            return false;
+        };
+        match self {
+            Server::Postgres => speaks_postgres(&mut stream),
+            Server::MariaDb => greets_as_mariadb(&mut stream),
+        }
+    }
+}
+
+/// Asks whether the server speaks TLS.
+fn speaks_postgres(stream: &mut TcpStream) -> bool {
+    let [length, request] = [8_u32, 80_877_103].map(u32::to_be_bytes);
+    let mut answer = [0];
+    let asked = stream.write_all(&[length, request].concat());
+    asked.and_then(|()| stream.read_exact(&mut answer)).is_ok() && b"SN".contains(&answer[0])
+}
+
+/// Reads the version of the protocol, behind the length and number of the packet.
+fn greets_as_mariadb(stream: &mut TcpStream) -> bool {
+    let mut greeting = [0; 5];
+    let patient = stream.set_read_timeout(Some(GREETING_TIMEOUT));
+    patient.and_then(|()| stream.read_exact(&mut greeting)).is_ok() && greeting[4] == 10
+}
+
 /// `xtask db run`, with a command that lasts until its standard input ends.
 struct Run {
     xtask: Child,
     /// Kept, as a program that cannot say something may fail.
     _said: BufReader<ChildStderr>,
+    server: Server,
     port: u16,
     directory: PathBuf,
 }
 
 impl Run {
-    fn start() -> Run {
+    fn start(server: Server) -> Run {
         let mut xtask = xtask()
-            .args(["db", "run", "--", "sh", "-c", "echo $ES_POSTGRES_URL && exec cat"])
+            .args(["db", "run", "--database", server.database()])
+            .args(["--", "sh", "-c", &format!("echo ${} && exec cat", server.variable())])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -67,12 +149,15 @@ impl Run {
         let (mut url, mut starting) = (String::new(), String::new());
         BufReader::new(xtask.stdout.take().unwrap()).read_line(&mut url).unwrap();
         said.read_line(&mut starting).unwrap();
-        let (_, authority) = url.split_once('@').unwrap_or_else(|| panic!("no URL; {starting}"));
+        let Some((_, authority)) = url.split_once('@') else {
+            said.read_to_string(&mut starting).unwrap();
+            panic!("no URL; {starting}");
+        };
         let (_, port) = authority.split_once(':').unwrap();
         let (port, _) = port.split_once('/').unwrap();
         let (_, directory) = starting.trim().split_once("files in ").unwrap();
         let (port, directory) = (port.parse().unwrap(), PathBuf::from(directory));
-        Run { xtask, _said: said, port, directory }
+        Run { xtask, _said: said, server, port, directory }
     }
 
     fn expect_nothing_left(&self) {
@@ -87,15 +172,8 @@ impl Run {
         }
     }
 
-    /// Whether PostgreSQL answers, by asking it whether it speaks TLS.
     fn answers(&self) -> bool {
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else {
-            return false;
-        };
-        let [length, request] = [8_u32, 80_877_103].map(u32::to_be_bytes);
-        let mut answer = [0];
-        let asked = stream.write_all(&[length, request].concat());
-        asked.and_then(|()| stream.read_exact(&mut answer)).is_ok() && b"SN".contains(&answer[0])
+        self.server.answers(self.port)
     }
 
     /// How many processes were started with the server's directory as an argument.
@@ -119,6 +197,6 @@ impl Drop for Run {
 
 fn xtask() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
-    command.env_remove("ES_POSTGRES_URL");
+    command.env_remove("ES_POSTGRES_URL").env_remove("ES_MYSQL_URL");
     command
 }

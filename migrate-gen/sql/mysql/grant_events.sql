@@ -1,0 +1,2 @@
+-- To append and to read; not to change, remove or truncate.
+grant select, insert on {events} to {roles};

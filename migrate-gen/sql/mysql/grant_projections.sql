@@ -1,0 +1,2 @@
+-- To register projections; not to forget them.
+grant select, insert, update on {projections} to {roles};

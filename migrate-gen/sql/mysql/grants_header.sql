@@ -1,0 +1,2 @@
+-- Optional, from here on: the rights of the application's user or role, which must exist. They are
+-- what the event store needs, and no more. A user is meant for every host: 'name'@'%'.

@@ -1,0 +1,8 @@
+-- The tables of an event store, for MySQL 8.0.16 or MariaDB 10.6, or later.
+-- Schema version {schema_version}.
+--
+-- Run this file once. Each statement that creates something commits by itself, so what stands
+-- before one that fails stays. Run a second time, the file fails at its first "create table" and
+-- changes nothing.
+--
+-- Every date and time is in UTC, whatever the time zone of the server or of a connection.

@@ -1,0 +1,23 @@
+-- How far each partition of a projection has come. A row is saved in the same transaction as the
+-- projection's own changes, so the two always agree.
+create table {checkpoints} (
+    projection varchar(255) not null,
+
+    -- Which partition, counted from 0.
+    partition_index int not null,
+
+    -- The global position through which the partition has handled every event that is for it. In
+    -- quotes, because MySQL's manual counts it among the key words where sql_mode has ignore_space.
+    `position` bigint not null,
+
+    -- When the position was last saved, in UTC.
+    updated_at datetime(6) not null default (utc_timestamp(6)),
+
+    primary key (projection, partition_index),
+    constraint `{checkpoints_name}_position_check`
+        check (`position` >= 0),
+
+    -- Not beside its column, where MySQL would read it and forget it.
+    constraint `{checkpoints_name}_projection_fkey`
+        foreign key (projection) references {projections} (name)
+) engine = InnoDB default charset = utf8mb4 collate = utf8mb4_bin;
