@@ -1,0 +1,47 @@
+-- How far the log can be read, and who keeps it from being read further: one round trip of
+-- statements whose order is everything here. Each `set transaction` is for the statement behind
+-- it alone; inside a transaction the server refuses it with error 1568.
+--
+-- `known` is a position through which the caller knows the log to be complete. If none was drawn
+-- since, the announcements are not read: an idle poll looks at the ends of two indexes.
+--
+-- READ UNCOMMITTED shows the newest version of each row, READ COMMITTED the newest committed one:
+-- an announcement that differs between the two belongs to a transaction that is open.
+--
+-- 1. The last position, committed or not. Whoever announces after this draws above it.
+-- 2. The announcements, committed or not.
+-- 3. The announcements that are committed: after 2, so that an announcement that looks committed
+--    there and here is, and so are the events behind it.
+-- 4. The last committed position: the log is read no further. What was drawn beyond it can still
+--    be rolled back, and then the end of the log would go back.
+set transaction isolation level read uncommitted;
+select coalesce(max(global_position), 0)
+into @es_end
+from {events};
+set transaction isolation level read uncommitted;
+select
+  1 as part,
+  connection_id,
+  seq,
+  low_position,
+  first_low_position,
+  timestampdiff(microsecond, announced_at, utc_timestamp(6)) as age
+from {appenders}
+where @es_end > {known};
+set transaction isolation level read committed;
+select
+  2 as part,
+  connection_id,
+  seq,
+  low_position,
+  first_low_position,
+  timestampdiff(microsecond, announced_at, utc_timestamp(6)) as age
+from {appenders}
+where @es_end > {known};
+set transaction isolation level read committed;
+select
+  3 as part,
+  coalesce(max(global_position), 0) as committed_end,
+  cast(@es_end as signed) as log_end,
+  cast(@@global.read_only as char) as read_only
+from {events}

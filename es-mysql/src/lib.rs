@@ -1,0 +1,110 @@
+//! Event sourcing inside the caller's own sqlx transaction, on MySQL and MariaDB.
+//!
+//! [`MySqlEventStore`] appends and reads on any `&mut MySqlConnection`: `&mut *tx` of a
+//! transaction, `&mut conn` of a plain or a pooled connection. [`MySqlSource`] pairs it with a
+//! pool for projections. The schema comes from `migrate-gen --database mysql`.
+//!
+//! Written for MySQL 8.0.16 and MariaDB 10.6 or later by their manuals, and tested on MariaDB
+//! 10.11. No test has run on MySQL yet.
+//!
+//! # Appending
+//!
+//! An append takes two round trips, three for more than 16 events or where a statement is used
+//! for the first time on its connection: one that looks whether a transaction is open, reads the
+//! stream's version and announces the append, and one that inserts. A version conflict is known
+//! after the first, unless another writer comes in between; either way it writes nothing and the
+//! transaction goes on.
+//!
+//! **Append inside a transaction.** Outside one the announcement would be committed before
+//! positions are drawn, and readers could skip events; the store refuses with
+//! [`StoreError::NoTransaction`](es::StoreError::NoTransaction).
+//!
+//! **After a deadlock the transaction is gone.** With errors 1213 and 1020 the server rolls the
+//! whole transaction back and ends it, and the next statement on the connection commits by
+//! itself. Such an error says
+//! [`TransactionState::Ended`](es::TransactionState::Ended): drop the transaction and begin anew.
+//! A further append on that connection is refused; statements of your own are not. A projection's
+//! handler must therefore return the errors it gets: if it hides one of these, its processor
+//! stops and saves no checkpoint, but what the handler wrote in between is committed.
+//!
+//! **READ COMMITTED is the better level for transactions that append.** REPEATABLE READ, the
+//! server's default, keeps every promise, but a snapshot that is older than another writer's
+//! commit cannot show what it wrote: an append to [`ExpectedVersion::Any`](es::ExpectedVersion)
+//! then asks for a new transaction, a reload of the stream must run in a new one, and the horizon
+//! may wait for more than it must. By MySQL's manual an insert that is undone can lock a gap at the
+//! end of the table as well. READ UNCOMMITTED is refused, as far as the session's setting tells.
+//!
+//! An append whose insert would exceed `max_allowed_packet` is refused before it is sent:
+//! MariaDB's default of 16 MiB is less than the largest payload.
+//!
+//! # Reading the log
+//!
+//! Positions are drawn before transactions commit, so the log is read behind a horizon, below
+//! which nothing can still appear. InnoDB has no lock that ends with a transaction and that others
+//! can see; instead each connection announces its appends in a row of its own, in the table
+//! `events_appenders`, before it draws positions. A reader that sees another version of that row
+//! in READ UNCOMMITTED than in READ COMMITTED knows that its transaction is open. Appenders never
+//! wait for each other. A transaction that has appended and stays open holds the projections back,
+//! and [`Horizon::held_by`](es::Horizon::held_by) names its connection, as `kill` takes it. Rows
+//! that were not used for an hour are removed by readers.
+//!
+//! A poll is one round trip, and so is a read; a log without holes is read without a poll. Read
+//! on connections that
+//!
+//! - reach the primary: a replica does not know who is appending. A server that is read-only is
+//!   refused; a replica that can be written to, and a proxy that sends reads elsewhere, are not
+//!   noticed;
+//! - are outside a transaction, with autocommit on: others are refused, with
+//!   [`StoreError::UnsafeRead`](es::StoreError::UnsafeRead). The session's isolation level does not
+//!   matter.
+//!
+//! Galera clusters and replication groups with several primaries are not supported, for their
+//! nodes do not show each other who is appending;
+//! [`check_schema`](es::EventStore::check_schema) refuses them.
+//!
+//! Positions must come from the table's own counter: do not insert events with positions of your
+//! own, and do not set the counter back.
+//!
+//! # Settings
+//!
+//! Statements with names and filters are sent as text, with the names in hexadecimal, so the
+//! session's `sql_mode`, character set and time zone do not matter. Times are kept in UTC, to the
+//! microsecond. sqlx's pool pings a connection before it hands it out, a hidden round trip before
+//! each transaction: `MySqlPoolOptions::test_before_acquire(false)` switches it off.
+//!
+//! # Capabilities
+//!
+//! Of the capabilities that `es::conformance` lists this store has
+//! `append_inside_transactions_only` and `concurrent_appenders`.
+//!
+//! # Example
+//!
+//! ```no_run
+//! use es::{Event, EventStore, ExpectedVersion, StreamId};
+//! use es_mysql::{MySqlEventStore, sqlx};
+//!
+//! # async fn example(pool: sqlx::MySqlPool) -> Result<(), Box<dyn std::error::Error>> {
+//! let store = MySqlEventStore::default();
+//! let order = StreamId::new("Sales", "Order", "order-1")?;
+//! let placed = Event::json("OrderPlaced", &4200)?;
+//!
+//! let mut tx = pool.begin().await?;
+//! sqlx::query("insert into orders (id, total) values ('order-1', 4200)").execute(&mut *tx).await?;
+//! store.append(&mut tx, &order, ExpectedVersion::NoStream, &[placed]).await?;
+//! tx.commit().await?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod horizon;
+mod record;
+mod schema;
+mod size;
+mod source;
+mod statements;
+mod store;
+
+pub use source::MySqlSource;
+pub use sqlx;
+pub use store::MySqlEventStore;

@@ -1,0 +1,58 @@
+//! The start check: are the tables and the server what the library needs?
+
+use es::{StoreError, check_schema_version};
+use sqlx::Row;
+use sqlx::mysql::MySqlRow;
+
+use crate::error::{DATABASE, store_error};
+
+/// Looks at the rows of `check_schema.sql`: a name and a value each.
+pub(crate) fn check(rows: &[MySqlRow]) -> Result<(), StoreError> {
+    for row in rows {
+        let name: &str = row.try_get(0).map_err(store_error)?;
+        let value: Option<&str> = row.try_get(1).map_err(store_error)?;
+        check_fact(name, value.unwrap_or_default())?;
+    }
+    Ok(())
+}
+
+fn check_fact(name: &str, value: &str) -> Result<(), StoreError> {
+    match name {
+        "" => check_schema_version(DATABASE, value.parse().unwrap_or(0)),
+        "wsrep_on" if is_on(value) => Err(unsafe_schema(
+            "the server belongs to a Galera cluster, whose nodes do not show each other who is \
+             appending: use a server with one primary",
+        )),
+        "group_replication_single_primary_mode" if !is_on(value) => Err(unsafe_schema(
+            "the server belongs to a replication group with several primaries, which do not show \
+             each other who is appending: use single-primary mode",
+        )),
+        "wsrep_on" | "group_replication_single_primary_mode" => Ok(()),
+        table => check_table(table, value),
+    }
+}
+
+fn check_table(table: &str, collation: &str) -> Result<(), StoreError> {
+    let (table, engine) = table.rsplit_once('.').unwrap_or((table, ""));
+    if engine != "innodb" {
+        return Err(unsafe_schema(format!(
+            "table {table} is kept by the engine {engine:?}, which has no transactions like \
+             InnoDB's: run `alter table {table} engine = InnoDB`"
+        )));
+    }
+    if collation != "utf8mb4_bin" {
+        return Err(unsafe_schema(format!(
+            "the collation of table {table} is {collation}, by which different names can be \
+             equal: create it as migrate-gen writes it, with utf8mb4_bin"
+        )));
+    }
+    Ok(())
+}
+
+fn is_on(value: &str) -> bool {
+    value.eq_ignore_ascii_case("on") || value == "1"
+}
+
+fn unsafe_schema(reason: impl Into<String>) -> StoreError {
+    StoreError::SchemaUnsafe { reason: reason.into() }
+}

@@ -1,0 +1,266 @@
+//! The SQL of one store: the files below `sql/`, with the store's table names in them.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use es::{
+    Event, EventFilter, ExpectedVersion, Partition, Position, ProjectionName, ReadWindow, SqlName,
+    StreamId, TableNames,
+};
+use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+
+/// Inserts of up to so many events are rendered once and stay prepared on their connection.
+const PREPARED_EVENTS_MAX: usize = 16;
+
+/// The values of one event.
+const EVENT_BINDS: &str = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+
+/// Every statement that is prepared, rendered once, and templates of those that are sent as text.
+/// Cloning a statement is cheap.
+#[derive(Debug)]
+pub(crate) struct Statements {
+    append: Vec<SqlStr>,
+    append_template: String,
+    prepare_append: String,
+    existing_events: String,
+    read_window: String,
+    horizon: String,
+    uncommitted: String,
+    delete_appender: String,
+    register_checkpoints: String,
+    pub(crate) check_transaction: SqlStr,
+    pub(crate) unused_appenders: SqlStr,
+    pub(crate) stream_version: SqlStr,
+    pub(crate) read_stream: SqlStr,
+    pub(crate) check_schema: SqlStr,
+    pub(crate) register_projection: SqlStr,
+    pub(crate) partition_total: SqlStr,
+    pub(crate) lock_checkpoint: SqlStr,
+    pub(crate) save_checkpoint: SqlStr,
+    pub(crate) checkpoints: SqlStr,
+}
+
+/// Renders a file below `sql/`, without its comments: most statements are sent as text each time.
+macro_rules! statement {
+    ($file:literal $(, $name:ident = $value:expr)* $(,)?) => {
+        without_comments(&format!(include_str!(concat!("../sql/", $file)) $(, $name = $value)*))
+    };
+}
+
+impl Statements {
+    pub(crate) fn new(tables: &TableNames) -> Self {
+        let quoted = |name: &SqlName| match tables.schema() {
+            Some(schema) => format!("`{schema}`.`{name}`"),
+            None => format!("`{name}`"),
+        };
+        let events = quoted(tables.events());
+        let appenders = quoted(&tables.appenders());
+        let projections = quoted(tables.projections());
+        let checkpoints = quoted(tables.checkpoints());
+        let schema_versions = quoted(&tables.schema_versions());
+        let schema = match tables.schema() {
+            Some(schema) => format!("'{schema}'"),
+            None => "database()".to_owned(),
+        };
+        let names = format!("'{}', '{}'", tables.events(), tables.appenders());
+        let append_template = statement!("append.sql", events = events, rows = "<rows>");
+        Statements {
+            append: (1..=PREPARED_EVENTS_MAX)
+                .map(|count| trusted(render_append(&append_template, count)))
+                .collect(),
+            append_template,
+            prepare_append: statement!(
+                "prepare_append.sql",
+                events = events,
+                appenders = appenders,
+                stream = "<stream>",
+                expectation = "<expectation>",
+            ),
+            existing_events: statement!("existing_events.sql", events = events, ids = "<ids>"),
+            read_window: statement!(
+                "read_window.sql",
+                events = events,
+                after = "<after>",
+                through = "<through>",
+                filters = "<filters>",
+                limit = "<limit>",
+            ),
+            horizon: statement!(
+                "horizon.sql",
+                events = events,
+                appenders = appenders,
+                known = "<known>",
+            ),
+            uncommitted: statement!(
+                "uncommitted.sql",
+                events = events,
+                after = "<after>",
+                through = "<through>",
+                limit = "<limit>",
+            ),
+            delete_appender: statement!(
+                "delete_appender.sql",
+                appenders = appenders,
+                connection = "<connection>",
+            ),
+            register_checkpoints: statement!(
+                "register_checkpoints.sql",
+                checkpoints = checkpoints,
+                rows = "<rows>",
+            ),
+            check_transaction: trusted(statement!("check_transaction.sql")),
+            unused_appenders: trusted(statement!("unused_appenders.sql", appenders = appenders)),
+            stream_version: trusted(statement!("stream_version.sql", events = events)),
+            read_stream: trusted(statement!("read_stream.sql", events = events)),
+            check_schema: trusted(statement!(
+                "check_schema.sql",
+                schema_versions = schema_versions,
+                schema = schema,
+                names = names,
+            )),
+            register_projection: trusted(statement!(
+                "register_projection.sql",
+                projections = projections,
+            )),
+            partition_total: trusted(statement!("partition_total.sql", projections = projections)),
+            lock_checkpoint: trusted(statement!("lock_checkpoint.sql", checkpoints = checkpoints)),
+            save_checkpoint: trusted(statement!("save_checkpoint.sql", checkpoints = checkpoints)),
+            checkpoints: trusted(statement!(
+                "checkpoints.sql",
+                checkpoints = checkpoints,
+                projections = projections,
+            )),
+        }
+    }
+
+    /// The insert of `count` events, and whether it is worth keeping prepared.
+    pub(crate) fn append(&self, count: usize) -> (SqlStr, bool) {
+        match self.append.get(count.wrapping_sub(1)) {
+            Some(prepared) => (prepared.clone(), true),
+            None => (trusted(render_append(&self.append_template, count)), false),
+        }
+    }
+
+    pub(crate) fn prepare_append(&self, stream: &StreamId, expected: ExpectedVersion) -> SqlStr {
+        let name = format!(
+            "bounded_context = {} and aggregate_type = {} and aggregate_id = {}",
+            text(stream.bounded_context()),
+            text(stream.aggregate_type()),
+            text(stream.aggregate_id())
+        );
+        let expectation = match expected.required() {
+            Some(version) => format!("@es_version = {}", version.get()),
+            None => "true".to_owned(),
+        };
+        let values = [("<stream>", name), ("<expectation>", expectation)];
+        render(&self.prepare_append, &values)
+    }
+
+    pub(crate) fn existing_events(&self, events: &[Event]) -> SqlStr {
+        let ids = events.iter().map(|event| bytes(event.id().as_bytes()));
+        render(&self.existing_events, &[("<ids>", list(ids))])
+    }
+
+    pub(crate) fn read_window(&self, window: ReadWindow, filter: &EventFilter) -> SqlStr {
+        let values = [
+            ("<after>", window.after().to_string()),
+            ("<through>", window.through().to_string()),
+            ("<filters>", filters(filter)),
+            ("<limit>", window.events_max().to_string()),
+        ];
+        render(&self.read_window, &values)
+    }
+
+    pub(crate) fn horizon(&self, known: Position) -> SqlStr {
+        render(&self.horizon, &[("<known>", known.to_string())])
+    }
+
+    pub(crate) fn uncommitted(&self, after: Position, through: Position, limit: usize) -> SqlStr {
+        let values = [
+            ("<after>", after.to_string()),
+            ("<through>", through.to_string()),
+            ("<limit>", limit.to_string()),
+        ];
+        render(&self.uncommitted, &values)
+    }
+
+    pub(crate) fn delete_appenders(&self, connections: &[i64]) -> SqlStr {
+        let delete = |id: &i64| self.delete_appender.replace("<connection>", &id.to_string());
+        trusted(connections.iter().map(delete).collect::<Vec<_>>().join(";\n"))
+    }
+
+    pub(crate) fn register_checkpoints(&self, projection: &ProjectionName, total: u16) -> SqlStr {
+        let name = text(projection.as_str());
+        let rows = list((0..total).map(|index| format!("({name}, {index}, 0)")));
+        render(&self.register_checkpoints, &[("<rows>", rows)])
+    }
+}
+
+fn render_append(template: &str, count: usize) -> String {
+    let rows = list(std::iter::repeat_n(EVENT_BINDS.to_owned(), count));
+    template.replacen("<rows>", &rows, 1)
+}
+
+/// Puts values into a template, in the order in which it names them, each as often as it does.
+fn render(template: &str, values: &[(&str, String)]) -> SqlStr {
+    let mut sql = template.to_owned();
+    for (name, value) in values {
+        sql = sql.replace(name, value);
+    }
+    trusted(sql)
+}
+
+fn filters(filter: &EventFilter) -> String {
+    let mut sql = String::new();
+    let columns = [
+        ("bounded_context", filter.bounded_contexts()),
+        ("aggregate_type", filter.aggregate_types()),
+        ("event_type", filter.event_types()),
+    ];
+    for (column, names) in columns {
+        if let Some(names) = names {
+            let _ = write!(sql, " and {}", one_of(column, names));
+        }
+    }
+    if filter.partition() != Partition::ALL {
+        let (total, index) = (filter.partition().total(), filter.partition().index());
+        let _ = write!(sql, " and slot % {total} = {index}");
+    }
+    sql
+}
+
+fn one_of(column: &str, names: &BTreeSet<String>) -> String {
+    if names.is_empty() {
+        return "false".to_owned();
+    }
+    format!("{column} in ({})", list(names.iter().map(|name| text(name))))
+}
+
+fn list(values: impl Iterator<Item = String>) -> String {
+    values.collect::<Vec<_>>().join(", ")
+}
+
+/// A text as a literal that means the same whatever the session's settings are.
+fn text(value: &str) -> String {
+    format!("_utf8mb4 {}", bytes(value.as_bytes()))
+}
+
+fn bytes(value: &[u8]) -> String {
+    let mut literal = String::with_capacity(value.len() * 2 + 3);
+    literal.push_str("x'");
+    for byte in value {
+        let _ = write!(literal, "{byte:02x}");
+    }
+    literal.push('\'');
+    literal
+}
+
+fn without_comments(sql: &str) -> String {
+    sql.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n")
+}
+
+/// What varies in a statement are names that [`SqlName`] has validated, numbers, and literals of
+/// hexadecimal digits.
+fn trusted(sql: String) -> SqlStr {
+    AssertSqlSafe(std::sync::Arc::<str>::from(sql)).into_sql_str()
+}

@@ -1,0 +1,368 @@
+//! The event store on a MySQL or MariaDB connection.
+
+use std::sync::Arc;
+
+use es::{
+    AppendError, AppendResult, AppendStatements, CheckpointError, CheckpointStore, Event,
+    EventFilter, EventStore, ExistingEvent, ExpectedVersion, Horizon, InsertedEvents, Insertion,
+    Partition, PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow,
+    StoreError, Stream, StreamId, TableNames, TransactionState, Version, VersionRange,
+    append_guarded,
+};
+use sqlx::mysql::MySqlRow;
+use sqlx::{Connection, MySqlConnection, Row, SqlStr};
+
+use crate::error::{is_duplicate, is_taken_version, store_error};
+use crate::horizon::{Poll, Scan, Scanned};
+use crate::record;
+use crate::schema;
+use crate::size::check_packet;
+use crate::statements::Statements;
+
+/// How many positions one look at the uncommitted events covers.
+const SCAN_POSITIONS_MAX: usize = 10_000;
+
+/// How many unused announcements there may be before a reader removes them.
+const UNUSED_APPENDERS_MAX: usize = 200;
+
+/// An event store on MySQL or MariaDB. Holds no connection; cloning is cheap.
+#[derive(Debug, Clone)]
+pub struct MySqlEventStore {
+    statements: Arc<Statements>,
+}
+
+impl MySqlEventStore {
+    /// A store whose tables have these names. A schema, in MySQL's words, is a database.
+    pub fn new(tables: &TableNames) -> Self {
+        MySqlEventStore { statements: Arc::new(Statements::new(tables)) }
+    }
+
+    /// What an append has to know before it inserts, and the announcement that it will.
+    async fn prepare_append(
+        &self,
+        conn: &mut MySqlConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+    ) -> Result<Prepared, StoreError> {
+        let row = sqlx::raw_sql(self.statements.prepare_append(stream, expected))
+            .fetch_one(conn)
+            .await
+            .map_err(store_error)?;
+        Prepared::from_row(&row)
+    }
+
+    /// What a failed insert means. After a lock wait timeout the transaction goes on, unless the
+    /// server is set up to end it.
+    async fn insert_error(&self, conn: &mut MySqlConnection, error: sqlx::Error) -> StoreError {
+        match store_error(error) {
+            StoreError::Retryable { transaction: TransactionState::Usable, source } => {
+                let transaction = match self.check_transaction(conn).await {
+                    Ok(()) => TransactionState::Usable,
+                    Err(_) => TransactionState::Ended,
+                };
+                StoreError::Retryable { transaction, source }
+            }
+            error => error,
+        }
+    }
+
+    async fn check_transaction(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
+        let check = sqlx::raw_sql(self.statements.check_transaction.clone());
+        check.execute(conn).await.map_err(store_error)?;
+        Ok(())
+    }
+
+    /// Through where a stretch of positions holds nothing that is not committed.
+    async fn scan(
+        &self,
+        conn: &mut MySqlConnection,
+        mut scan: Scan,
+    ) -> Result<Position, StoreError> {
+        loop {
+            let (limit, after, through) = (SCAN_POSITIONS_MAX, scan.after, scan.through);
+            let sql = self.statements.uncommitted(after, through, limit);
+            let rows = fetch_all(&mut *conn, sql).await?;
+            match scan.look_at_rows(&rows, limit)? {
+                Scanned::EndsAt(position) => return Ok(position),
+                Scanned::GoesOn(rest) => scan = rest,
+            }
+        }
+    }
+
+    /// Removes announcements that nobody has used for an hour, a thousand at most.
+    async fn remove_unused_appenders(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
+        let begin = "set transaction isolation level read committed; start transaction";
+        let mut tx = conn.begin_with(begin).await.map_err(store_error)?;
+        let rows = fetch_all(&mut tx, self.statements.unused_appenders.clone()).await?;
+        let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>();
+        let ids = ids.map_err(store_error)?;
+        if !ids.is_empty() {
+            let delete = sqlx::raw_sql(self.statements.delete_appenders(&ids));
+            delete.execute(&mut *tx).await.map_err(store_error)?;
+        }
+        tx.commit().await.map_err(store_error)
+    }
+}
+
+impl Default for MySqlEventStore {
+    /// A store whose tables have the default names.
+    fn default() -> Self {
+        MySqlEventStore::new(&TableNames::default())
+    }
+}
+
+impl EventStore for MySqlEventStore {
+    type Connection = MySqlConnection;
+
+    async fn append(
+        &self,
+        conn: &mut MySqlConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> Result<AppendResult, AppendError> {
+        append_guarded(self, conn, stream, expected, events).await
+    }
+
+    async fn stream_version(
+        &self,
+        conn: &mut MySqlConnection,
+        stream: &StreamId,
+    ) -> Result<Version, StoreError> {
+        let row = sqlx::query(self.statements.stream_version.clone())
+            .bind(stream.bounded_context())
+            .bind(stream.aggregate_type())
+            .bind(stream.aggregate_id())
+            .fetch_optional(conn)
+            .await
+            .map_err(store_error)?;
+        row.map_or(Ok(Version::NONE), |row| record::number(&row, 0))
+    }
+
+    async fn read_stream(
+        &self,
+        conn: &mut MySqlConnection,
+        stream: &StreamId,
+        versions: impl Into<VersionRange> + Send,
+    ) -> Result<Stream, StoreError> {
+        let versions = versions.into();
+        let rows = sqlx::query(self.statements.read_stream.clone())
+            .bind(stream.bounded_context())
+            .bind(stream.aggregate_type())
+            .bind(stream.aggregate_id())
+            .bind(versions.first().get())
+            .bind(versions.last().get())
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        Ok(Stream::new(stream.clone(), record::events(&rows)?))
+    }
+
+    async fn horizon(
+        &self,
+        conn: &mut MySqlConnection,
+        known: Position,
+    ) -> Result<Horizon, StoreError> {
+        let poll = Poll::from_rows(&fetch_all(&mut *conn, self.statements.horizon(known)).await?)?;
+        if poll.unused() > UNUSED_APPENDERS_MAX {
+            self.remove_unused_appenders(&mut *conn).await?;
+        }
+        let outlook = poll.outlook(known);
+        let scanned_through = match outlook.scan {
+            Some(scan) => self.scan(conn, scan).await?,
+            None => Position::MAX,
+        };
+        Ok(outlook.horizon(scanned_through))
+    }
+
+    async fn read_window(
+        &self,
+        conn: &mut MySqlConnection,
+        window: ReadWindow,
+        filter: &EventFilter,
+    ) -> Result<Vec<PersistedEvent>, StoreError> {
+        record::events(&fetch_all(conn, self.statements.read_window(window, filter)).await?)
+    }
+
+    async fn check_schema(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
+        schema::check(&fetch_all(conn, self.statements.check_schema.clone()).await?)
+    }
+}
+
+impl AppendStatements for MySqlEventStore {
+    async fn insert_events(
+        &self,
+        conn: &mut MySqlConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+        events: &[Event],
+    ) -> Result<Insertion, StoreError> {
+        let prepared = self.prepare_append(&mut *conn, stream, expected).await?;
+        if !expected.accepts(prepared.version) {
+            return Ok(Insertion::Rejected);
+        }
+        check_packet(stream, events, prepared.packet_bytes_max)?;
+        let (sql, keep_prepared) = self.statements.append(events.len());
+        let mut insert = sqlx::query(sql).persistent(keep_prepared);
+        let first_version = prepared.version.next();
+        for (index, event) in events.iter().enumerate() {
+            insert = insert
+                .bind(stream.bounded_context())
+                .bind(stream.aggregate_type())
+                .bind(stream.aggregate_id())
+                .bind(first_version.saturating_add(index).get())
+                .bind(stream.slot().get())
+                .bind(event.id())
+                .bind(event.event_type())
+                .bind(event.event_version())
+                .bind(event.payload())
+                .bind(event.metadata())
+                .bind(event.correlation_id())
+                .bind(event.causation_id())
+                .bind(event.trace_id())
+                .bind(event.created_at().naive_utc());
+        }
+        match insert.execute(&mut *conn).await {
+            Ok(inserted) => prepared.written(inserted.last_insert_id(), events.len()),
+            Err(error) if is_taken_version(&error) => Ok(Insertion::VersionTaken(first_version)),
+            Err(error) if is_duplicate(&error) => Ok(Insertion::Rejected),
+            Err(error) => Err(self.insert_error(conn, error).await),
+        }
+    }
+
+    async fn existing_events(
+        &self,
+        conn: &mut MySqlConnection,
+        events: &[Event],
+    ) -> Result<Vec<ExistingEvent>, StoreError> {
+        let rows = fetch_all(conn, self.statements.existing_events(events)).await?;
+        rows.iter().map(record::existing_event).collect()
+    }
+}
+
+/// The row of `prepare_append.sql`.
+struct Prepared {
+    version: Version,
+    /// The distance between positions that are drawn together.
+    increment: u64,
+    packet_bytes_max: usize,
+}
+
+impl Prepared {
+    fn from_row(row: &MySqlRow) -> Result<Prepared, StoreError> {
+        let isolation: &str = row.try_get(3).map_err(store_error)?;
+        if isolation.eq_ignore_ascii_case("read-uncommitted") {
+            let reason = "it is in READ UNCOMMITTED, where an append counts on versions that may \
+                          be rolled back: use READ COMMITTED";
+            return Err(StoreError::UnsafeRead { reason: reason.to_owned() });
+        }
+        let positive = |column| {
+            let number: i64 = row.try_get(column).map_err(store_error)?;
+            u64::try_from(number)
+                .map_err(|_| StoreError::corrupt(format!("a setting of {number} that is positive")))
+        };
+        let packet_bytes_max = usize::try_from(positive(2)?).unwrap_or(usize::MAX);
+        Ok(Prepared { version: record::number(row, 0)?, increment: positive(1)?, packet_bytes_max })
+    }
+
+    /// The positions of an insert of `count` rows. InnoDB draws them at once, so they are
+    /// `increment` apart, whatever other appenders do and whatever the lock mode is:
+    /// <https://dev.mysql.com/doc/refman/8.0/en/innodb-auto-increment-handling.html>.
+    fn written(&self, first: u64, count: usize) -> Result<Insertion, StoreError> {
+        let corrupt = |_| StoreError::corrupt(format!("an insert at position {first}"));
+        let first = Position::try_from(i64::try_from(first).map_err(|_| corrupt(0))?);
+        let first = first.map_err(corrupt)?;
+        let positions = (0..count as u64)
+            .map(|index| first.saturating_add(index.saturating_mul(self.increment)))
+            .collect();
+        let first_version = self.version.next();
+        Ok(Insertion::Written(InsertedEvents { first_version, positions }))
+    }
+}
+
+impl CheckpointStore for MySqlEventStore {
+    async fn register_checkpoint(
+        &self,
+        conn: &mut MySqlConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> Result<Position, CheckpointError> {
+        let registered = sqlx::query(self.statements.register_projection.clone())
+            .bind(projection.as_str())
+            .bind(partition.total())
+            .execute(&mut *conn)
+            .await;
+        match registered {
+            Ok(_) => {
+                let rows = self.statements.register_checkpoints(projection, partition.total());
+                sqlx::raw_sql(rows).execute(&mut *conn).await.map_err(store_error)?;
+            }
+            Err(error) if is_duplicate(&error) => {
+                let row = sqlx::query(self.statements.partition_total.clone())
+                    .bind(projection.as_str())
+                    .fetch_one(&mut *conn)
+                    .await
+                    .map_err(store_error)?;
+                let stored: i32 = row.try_get(0).map_err(store_error)?;
+                CheckpointError::check_partition_total(projection, stored.into(), partition)?;
+            }
+            Err(error) => return Err(store_error(error).into()),
+        }
+        self.lock_checkpoint(conn, projection, partition).await
+    }
+
+    async fn lock_checkpoint(
+        &self,
+        conn: &mut MySqlConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> Result<Position, CheckpointError> {
+        let row = sqlx::query(self.statements.lock_checkpoint.clone())
+            .bind(projection.as_str())
+            .bind(partition.index())
+            .fetch_optional(conn)
+            .await
+            .map_err(store_error)?;
+        match row {
+            None => Err(CheckpointError::Missing { projection: projection.clone(), partition }),
+            Some(row) => Ok(record::number(&row, 0)?),
+        }
+    }
+
+    async fn save_checkpoint(
+        &self,
+        conn: &mut MySqlConnection,
+        projection: &ProjectionName,
+        partition: Partition,
+        from: Position,
+        to: Position,
+    ) -> Result<(), CheckpointError> {
+        let saved = sqlx::query(self.statements.save_checkpoint.clone())
+            .bind(to.get())
+            .bind(projection.as_str())
+            .bind(partition.index())
+            .bind(from.get())
+            .execute(conn)
+            .await
+            .map_err(store_error)?;
+        CheckpointError::check_moved(saved.rows_affected(), projection, partition, from)
+    }
+
+    async fn checkpoints(
+        &self,
+        conn: &mut MySqlConnection,
+        projection: &ProjectionName,
+    ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
+        let rows = sqlx::query(self.statements.checkpoints.clone())
+            .bind(projection.as_str())
+            .fetch_all(conn)
+            .await
+            .map_err(store_error)?;
+        rows.iter().map(record::partition_checkpoint).collect()
+    }
+}
+
+/// Runs statements that are sent as text, and gives the rows of all of them.
+async fn fetch_all(conn: &mut MySqlConnection, sql: SqlStr) -> Result<Vec<MySqlRow>, StoreError> {
+    sqlx::raw_sql(sql).fetch_all(conn).await.map_err(store_error)
+}
