@@ -26,6 +26,9 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     /// What `migrate-gen --database` calls it.
     const NAME: &str;
 
+    /// Whether a table that was made is gone when something fails after it.
+    const TAKES_BACK_TABLES: bool = true;
+
     /// Connects. `url` begins with the scheme of this database.
     fn open(url: &str) -> impl Future<Output = anyhow::Result<Self>> + Send;
 
@@ -35,7 +38,8 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     /// Makes this program's own tables, those that are not there.
     fn create_tables(&self) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Runs a file of SQL, all of it or nothing.
+    /// Runs a file of SQL, all of it or nothing if the database
+    /// [can](Backend::TAKES_BACK_TABLES).
     fn run_file(&self, sql: String) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Begins a transaction of this program's own, not of the event store.

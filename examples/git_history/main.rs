@@ -13,6 +13,7 @@ mod file_stats;
 mod git_count;
 mod git_log;
 mod import;
+mod mysql;
 mod postgres;
 mod progress;
 mod project;
@@ -35,6 +36,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::backend::Backend;
 use crate::import::Import;
+use crate::mysql::MySql;
 use crate::postgres::Postgres;
 use crate::repository::Repository;
 use crate::sqlite::Sqlite;
@@ -51,8 +53,9 @@ struct Arguments {
     #[arg(long, value_name = "PATH", default_value = ".")]
     repo: PathBuf,
     /// The database of this one repository: `sqlite://history.db`, a file that is made if it is
-    /// not there, or `postgres://user@host/history`. To keep several repositories in one
-    /// PostgreSQL database, make a schema for each and add `?options=-csearch_path=SCHEMA`.
+    /// not there, `postgres://user@host/history`, or `mysql://user@host/history`, MariaDB too. To
+    /// keep several repositories in one PostgreSQL database, make a schema for each and add
+    /// `?options=-csearch_path=SCHEMA`.
     #[arg(long, value_name = "URL")]
     database_url: String,
     /// The directory of the SQL files `migrate-gen` wrote, run if the schema is not there yet.
@@ -103,9 +106,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<Outcome> {
     match scheme {
         "sqlite" => run_on::<Sqlite>(&arguments, &repository, stop).await,
         "postgres" | "postgresql" => run_on::<Postgres>(&arguments, &repository, stop).await,
+        "mysql" | "mariadb" => run_on::<MySql>(&arguments, &repository, stop).await,
         _ => bail!(
             "--database-url begins with {scheme:?}, which is not a database this program knows: \
-             write sqlite://PATH or postgres://USER@HOST/DATABASE"
+             write sqlite://PATH, postgres://USER@HOST/DATABASE or mysql://USER@HOST/DATABASE"
         ),
     }
 }

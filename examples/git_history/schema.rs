@@ -36,9 +36,17 @@ async fn run_files<B: Backend>(backend: &B, directory: &Path) -> anyhow::Result<
     for path in sql_files(directory, B::NAME)? {
         let sql = std::fs::read_to_string(&path)
             .with_context(|| format!("cannot read {}", path.display()))?;
-        backend.run_file(sql).await.with_context(|| format!("{} does not run", path.display()))?;
+        let ran = backend.run_file(sql).await;
+        ran.with_context(|| format!("{} does not run{}", path.display(), remark::<B>()))?;
     }
     check(backend).await.context("the SQL files ran, but the schema is not there")
+}
+
+fn remark<B: Backend>() -> &'static str {
+    if B::TAKES_BACK_TABLES {
+        return "";
+    }
+    "; the tables it made stay: drop them, or give another database, before the file runs again"
 }
 
 fn sql_files(directory: &Path, database: &str) -> anyhow::Result<Vec<PathBuf>> {

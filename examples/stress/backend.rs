@@ -8,10 +8,21 @@ use std::sync::Arc;
 
 use es::{EventSource, PersistedEvent, Position};
 
+use crate::failure::Failure;
+use crate::isolation::Isolation;
 use crate::sighting::SightingRow;
 
 /// An open transaction of the event source.
 pub(crate) type Transaction<B> = <<B as Backend>::Source as EventSource>::Transaction;
+
+/// How a writer's transaction is begun.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Beginning<'a> {
+    /// Ignored where it is not [chosen](Backend::CHOOSES_ISOLATION).
+    pub(crate) isolation: Isolation,
+    /// The name it will be prepared under, if it will be.
+    pub(crate) prepared_name: Option<&'a str>,
+}
 
 /// One event store in a database, with the stress's own tables beside it.
 ///
@@ -24,6 +35,10 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     /// event commits behind a later one, so a naive reader skips nothing, and no unrelated
     /// transaction can be held open.
     const CONCURRENT_WRITERS: bool;
+
+    /// Whether a run chooses the isolation level of its writers. Elsewhere it is that of the event
+    /// source.
+    const CHOOSES_ISOLATION: bool = false;
 
     /// Connects to the store of this name; `url` begins with the scheme of this database. No
     /// statement waits for a lock longer than half a minute.
@@ -42,12 +57,29 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     /// Removes all tables.
     fn remove(&self) -> impl Future<Output = anyhow::Result<()>> + Send;
 
+    /// Begins a writer's transaction.
+    fn begin(
+        &self,
+        _: Beginning<'_>,
+    ) -> impl Future<Output = Result<Transaction<Self>, Failure>> + Send {
+        async { Ok(self.source().begin().await?) }
+    }
+
+    /// Rolls back a writer's transaction that was begun so.
+    fn roll_back(
+        &self,
+        tx: Transaction<Self>,
+        _: Beginning<'_>,
+    ) -> impl Future<Output = Result<(), Failure>> + Send {
+        async { Ok(self.source().rollback(tx).await?) }
+    }
+
     /// How many transactions can be prepared at once.
     fn prepared_max(&self) -> impl Future<Output = Result<u32, sqlx::Error>> + Send {
         async { Ok(0) }
     }
 
-    /// Prepares a transaction. Not called where [`prepared_max`](Backend::prepared_max) is 0.
+    /// Prepares a transaction that was begun with this name. Not called where [`prepared_max`](Backend::prepared_max) is 0.
     fn prepare(
         &self,
         _: Transaction<Self>,

@@ -12,7 +12,9 @@ mod backend;
 mod bystander;
 mod check;
 mod failure;
+mod isolation;
 mod ledger;
+mod mysql;
 mod plan;
 mod postgres;
 mod projector;
@@ -40,6 +42,8 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::backend::Backend;
+use crate::isolation::Isolations;
+use crate::mysql::MySql;
 use crate::postgres::Postgres;
 use crate::projector::Until;
 use crate::run::{CONNECTIONS_BESIDE_WRITERS, Settings};
@@ -55,8 +59,9 @@ const EXIT_INTERRUPTED: u8 = 130;
 #[derive(Debug, Parser)]
 #[command(name = "stress", version)]
 struct Arguments {
-    /// The database: `postgres://USER@HOST:PORT/DATABASE` or `sqlite://PATH`. The run makes tables
-    /// of its own and removes them if all is well.
+    /// The database: `postgres://USER@HOST:PORT/DATABASE`, `mysql://USER@HOST:PORT/DATABASE`,
+    /// MariaDB too, or `sqlite://PATH`. The run makes tables of its own and removes them if all is
+    /// well.
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
     database_url: String,
     /// How long the writers write, in seconds.
@@ -68,6 +73,10 @@ struct Arguments {
     /// Repeats the random choices of an earlier run; only the clock differs.
     #[arg(long)]
     seed: Option<u64>,
+    /// The isolation level of the writers' transactions, on MySQL [default: both, half of the
+    /// writers each].
+    #[arg(long, value_enum)]
+    isolation: Option<Isolations>,
     /// Succeeds even if the naive reader skipped nothing, as in a very short run.
     #[arg(long)]
     allow_naive_zero: bool,
@@ -99,9 +108,11 @@ async fn main() -> ExitCode {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = match arguments.database_url.split_once(':') {
         Some(("postgres" | "postgresql", _)) => start::<Postgres>(arguments).await,
+        Some(("mysql" | "mariadb", _)) => start::<MySql>(arguments).await,
         Some(("sqlite", _)) => start::<Sqlite>(arguments).await,
         _ => Err(anyhow::anyhow!(
-            "{:?} is not the URL of a database this program knows: write postgres://… or sqlite://…",
+            "{:?} is not the URL of a database this program knows: write postgres://…, mysql://… or \
+             sqlite://…",
             arguments.database_url
         )),
     };
@@ -117,14 +128,19 @@ async fn start<B: Backend>(arguments: Arguments) -> anyhow::Result<ExitCode> {
         projector::run::<B>(&arguments.database_url, store, until).await?;
         return Ok(ExitCode::SUCCESS);
     }
+    if arguments.isolation.is_some() && !B::CHOOSES_ISOLATION {
+        bail!("--isolation is for MySQL: on other databases it cannot be chosen, leave it out");
+    }
     let stop = stop::on_ctrl_c();
     let settings = Settings {
         url: arguments.database_url,
         length: Duration::from_secs(arguments.seconds),
         writers: arguments.writers,
         seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..)),
+        isolations: arguments.isolation.unwrap_or(Isolations::Both),
     };
-    println!("{} writers for {} s, seed={}", settings.writers, arguments.seconds, settings.seed);
+    let choices = settings.choices::<B>();
+    println!("{} writers for {} s, {choices}", settings.writers, arguments.seconds);
     let stores = stores::<B>(&settings).await?;
     let result = stress(&settings, &stores, arguments.allow_naive_zero, &stop).await;
     match &result {
@@ -134,8 +150,8 @@ async fn start<B: Backend>(arguments: Arguments) -> anyhow::Result<ExitCode> {
             }
         }
         Err(_) => eprintln!(
-            "the tables are kept for a look, in {} and {}; seed={}",
-            stores[0].name, stores[1].name, settings.seed
+            "the tables are kept for a look, in {} and {}; {choices}",
+            stores[0].name, stores[1].name
         ),
     }
     result
@@ -169,7 +185,7 @@ async fn stress<B: Backend>(
         bail!("a task ended the run without saying why");
     };
     let verdict = Verdict::of(&observed)?;
-    report::print(&verdict, &tally, settings.seed);
+    report::print(&verdict, &tally, &settings.choices::<B>());
     verdict.judge(allow_naive_zero || !B::CONCURRENT_WRITERS)?;
     Ok(ExitCode::SUCCESS)
 }

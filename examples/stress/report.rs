@@ -17,8 +17,8 @@ const HEADER: [&str; 8] = [
     "wrong",
 ];
 
-/// Prints everything; the verdict is the last line.
-pub(crate) fn print(verdict: &Verdict, tally: &Tally, seed: u64) {
+/// Prints everything; the verdict is the last line. `choices` repeat the run.
+pub(crate) fn print(verdict: &Verdict, tally: &Tally, choices: &str) {
     let mut table = Table::new();
     table.load_style(presets::ASCII_MARKDOWN).set_header(HEADER);
     for (name, findings) in &verdict.readers {
@@ -40,7 +40,7 @@ pub(crate) fn print(verdict: &Verdict, tally: &Tally, seed: u64) {
         tally.rivals.get()
     );
     println!("naive reader skipped={} of {}", verdict.naive.skipped, verdict.committed);
-    println!("seed={seed}");
+    println!("{choices}");
     let total = verdict.total();
     println!(
         "committed={} seen={} skipped={} duplicated={} out_of_order={}",

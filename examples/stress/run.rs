@@ -14,6 +14,7 @@ use crate::aggregate::Aggregate;
 use crate::backend::Backend;
 use crate::bystander;
 use crate::check::Truth;
+use crate::isolation::Isolations;
 use crate::projector_process::{Lives, ProjectorProcess};
 use crate::reader::{Reader, Role};
 use crate::sighting::{Sighting, Trail};
@@ -42,6 +43,20 @@ pub(crate) struct Settings {
     /// In all stores together.
     pub(crate) writers: u32,
     pub(crate) seed: u64,
+    /// Of the writers, where the database lets a run choose.
+    pub(crate) isolations: Isolations,
+}
+
+impl Settings {
+    /// What repeats the run.
+    pub(crate) fn choices<B: Backend>(&self) -> String {
+        let Settings { seed, isolations, .. } = self;
+        if B::CHOOSES_ISOLATION {
+            format!("seed={seed} isolation={isolations}")
+        } else {
+            format!("seed={seed}")
+        }
+    }
 }
 
 /// What happened in one store.
@@ -175,6 +190,7 @@ async fn start_writers<B: Backend>(
             store: Arc::clone(store),
             tally: Arc::clone(tally),
             rng: seeds.fork(),
+            isolation: settings.isolations.of_writer(number),
             prepared_names: prepares.then(|| PreparedNames::new(name.clone())),
             deadline,
             halt: halt.clone(),

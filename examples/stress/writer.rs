@@ -9,8 +9,9 @@ use fastrand::Rng;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::backend::{Backend, Transaction};
+use crate::backend::{Backend, Beginning, Transaction};
 use crate::failure::Failure;
+use crate::isolation::Isolation;
 use crate::ledger::Ledger;
 use crate::plan::{End, Expected, Plan, Step};
 use crate::store::Store;
@@ -31,6 +32,7 @@ pub(crate) struct Writer<B> {
     pub(crate) store: Arc<Store<B>>,
     pub(crate) tally: Arc<Tally>,
     pub(crate) rng: Rng,
+    pub(crate) isolation: Isolation,
     /// Names its prepared transactions; `None` where there are none.
     pub(crate) prepared_names: Option<PreparedNames>,
     pub(crate) deadline: Instant,
@@ -72,13 +74,18 @@ impl<B: Backend> Writer<B> {
 
     async fn transact(&mut self, plan: &Plan) -> Result<(), Failure> {
         let store = Arc::clone(&self.store);
-        let source = store.backend.source();
-        let mut tx = source.begin().await?;
+        let prepared_name = match (plan.end, &mut self.prepared_names) {
+            (End::Prepare { .. }, Some(names)) => Some(names.next()),
+            _ => None,
+        };
+        let beginning =
+            Beginning { isolation: self.isolation, prepared_name: prepared_name.as_deref() };
+        let mut tx = store.backend.begin(beginning).await?;
         match self.fill(&mut tx, plan).await {
-            Ok(events) => self.end(tx, plan.end, &events).await,
+            Ok(events) => self.end(tx, plan.end, beginning, &events).await,
             Err(failure) => {
                 self.tally.rollbacks.add_one();
-                source.rollback(tx).await?;
+                store.backend.roll_back(tx, beginning).await?;
                 Err(failure)
             }
         }
@@ -148,21 +155,21 @@ impl<B: Backend> Writer<B> {
     }
 
     async fn end(
-        &mut self,
+        &self,
         tx: Transaction<B>,
         end: End,
+        beginning: Beginning<'_>,
         events: &[PersistedEvent],
     ) -> Result<(), Failure> {
         let source = self.store.backend.source();
-        let committed = match (end, &mut self.prepared_names) {
-            (End::Rollback, _) => {
-                self.tally.rollbacks.add_one();
-                return Ok(source.rollback(tx).await?);
-            }
-            (End::Prepare { pause }, Some(names)) => {
-                let name = names.next();
-                self.prepare(tx, &name, pause).await
-            }
+        // MariaDB forgets a prepared one that has changed nothing when its session ends.
+        let nothing_to_prepare = beginning.prepared_name.is_some() && events.is_empty();
+        if end == End::Rollback || nothing_to_prepare {
+            self.tally.rollbacks.add_one();
+            return self.store.backend.roll_back(tx, beginning).await;
+        }
+        let committed = match (end, beginning.prepared_name) {
+            (End::Prepare { pause }, Some(name)) => self.prepare(tx, name, pause).await,
             _ => source.commit(tx).await.map_err(Failure::from),
         };
         if let Err(failure) = committed {

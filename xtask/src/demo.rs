@@ -52,6 +52,19 @@ impl Arguments {
 enum Database {
     Sqlite,
     Postgres,
+    /// Runs on `MariaDB`.
+    Mysql,
+}
+
+impl Database {
+    /// The server it needs.
+    fn server(self) -> Option<servers::Database> {
+        match self {
+            Database::Sqlite => None,
+            Database::Postgres => Some(servers::Database::Postgres),
+            Database::Mysql => Some(servers::Database::Mysql),
+        }
+    }
 }
 
 impl fmt::Display for Database {
@@ -59,6 +72,7 @@ impl fmt::Display for Database {
         f.write_str(match self {
             Database::Sqlite => "sqlite",
             Database::Postgres => "postgres",
+            Database::Mysql => "mysql",
         })
     }
 }
@@ -89,12 +103,9 @@ pub(crate) fn run(sh: &Shell, arguments: &Arguments) -> anyhow::Result<ExitCode>
     if arguments.fresh {
         remove(sh, &file)?;
     }
-    let server = match database {
-        Database::Sqlite => None,
-        Database::Postgres => {
-            let kind = servers::Database::Postgres;
-            Some(step("server", || Source::open(kind, &arguments.options))?)
-        }
+    let server = match database.server() {
+        None => None,
+        Some(server) => Some(step("server", || Source::open(server, &arguments.options))?),
     };
     let url = server.as_ref().map_or_else(|| format!("sqlite://{file}"), Source::url);
     let code = step("git_history", || {

@@ -3,6 +3,7 @@
 use std::process::{Command, ExitCode};
 use std::time::Duration;
 
+use anyhow::bail;
 use clap::ValueEnum;
 use xshell::Shell;
 
@@ -29,6 +30,10 @@ pub(crate) struct Arguments {
     /// Repeats the random choices of an earlier run, which printed it.
     #[arg(long)]
     seed: Option<u64>,
+    /// The isolation level of the writers' transactions, for `--database mysql` [default: both,
+    /// half of the writers each].
+    #[arg(long, value_parser = ["read-committed", "repeatable-read", "both"])]
+    isolation: Option<String>,
     #[command(flatten)]
     options: Options,
 }
@@ -37,15 +42,21 @@ pub(crate) struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Database {
     Postgres,
+    /// Runs on `MariaDB`.
+    Mysql,
 }
 
 /// Starts a server and hands over to the program, whose exit code is the answer.
 pub(crate) fn run(sh: &Shell, arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.isolation.is_some() && arguments.database != Database::Mysql {
+        bail!("--isolation is for --database mysql: elsewhere it cannot be chosen, leave it out");
+    }
     let root = workspace::root()?;
     let _directory = sh.push_dir(&root);
     let programs = step("build", || Programs::build(sh))?;
     let kind = match arguments.database {
         Database::Postgres => servers::Database::Postgres,
+        Database::Mysql => servers::Database::Mysql,
     };
     let source = step("server", || Source::open(kind, &arguments.options))?;
     let mut command = Command::new(programs.path("stress")?);
@@ -54,6 +65,9 @@ pub(crate) fn run(sh: &Shell, arguments: &Arguments) -> anyhow::Result<ExitCode>
     command.args(["--writers", &arguments.writers.to_string()]);
     if let Some(seed) = arguments.seed {
         command.args(["--seed", &seed.to_string()]);
+    }
+    if let Some(isolation) = &arguments.isolation {
+        command.args(["--isolation", isolation]);
     }
     let status = interrupt::follow(&mut command, PATIENCE)?;
     Ok(ExitCode::from(interrupt::exit_code(status)))

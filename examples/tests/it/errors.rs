@@ -50,7 +50,7 @@ fn a_database_of_another_kind() {
     let (program, repository) = (Program::new(), Repository::of_commits(1));
     let mut command = program.command_on("oracle://history", &repository);
     let ended = Ended::from(command.output().unwrap());
-    ended.failed_saying(&["\"oracle\"", "write sqlite://PATH or postgres://"]);
+    ended.failed_saying(&["\"oracle\"", "write sqlite://PATH, postgres://", " or mysql://"]);
 }
 
 #[test]

@@ -4,8 +4,10 @@
 mod database;
 mod errors;
 mod interruption;
+mod mysql;
 mod postgres;
 mod program;
 mod quickstart;
 mod repository;
+mod stress;
 mod verification;

@@ -20,7 +20,7 @@ fn url_with(program: &Program, options: &str) -> String {
 fn database(program: &Program) -> &PgDatabase {
     match program.database() {
         Database::Postgres(database) => database,
-        Database::Sqlite(_) => panic!("the program is on SQLite"),
+        Database::Sqlite(_) | Database::Mysql(_) => panic!("the program is not on PostgreSQL"),
     }
 }
 

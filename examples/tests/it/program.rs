@@ -36,6 +36,11 @@ impl Program {
         Program::in_directory(TempDir::new().unwrap(), Database::postgres())
     }
 
+    /// The program on `MySQL` or `MariaDB`.
+    pub(crate) fn on_mysql() -> Self {
+        Program::in_directory(TempDir::new().unwrap(), Database::mysql())
+    }
+
     fn in_directory(directory: TempDir, database: Database) -> Self {
         let sql = Schema::new(database.kind()).to_sql().unwrap();
         std::fs::create_dir(directory.path().join("migrations")).unwrap();

@@ -14,6 +14,11 @@ fn every_kind_of_change_is_verified_on_postgres() {
     verify_every_kind_of_change(&Program::on_postgres());
 }
 
+#[test]
+fn every_kind_of_change_is_verified_on_mysql() {
+    verify_every_kind_of_change(&Program::on_mysql());
+}
+
 fn verify_every_kind_of_change(program: &Program) {
     let repository = Repository::new();
     repository.commit("Ada", &[Write(b"a.txt", b"1\n2\n"), Write(b"image.png", b"\0\x01")]);
@@ -34,6 +39,11 @@ async fn lines_binary_changes_and_authors_are_projected() {
 #[tokio::test]
 async fn lines_binary_changes_and_authors_are_projected_on_postgres() {
     project_lines_binary_changes_and_authors(&Program::on_postgres()).await;
+}
+
+#[tokio::test]
+async fn lines_binary_changes_and_authors_are_projected_on_mysql() {
+    project_lines_binary_changes_and_authors(&Program::on_mysql()).await;
 }
 
 async fn project_lines_binary_changes_and_authors(program: &Program) {
@@ -86,6 +96,11 @@ fn new_commits_are_appended_and_old_ones_are_not() {
 #[test]
 fn new_commits_are_appended_and_old_ones_are_not_on_postgres() {
     append_new_commits(&Program::on_postgres());
+}
+
+#[test]
+fn new_commits_are_appended_and_old_ones_are_not_on_mysql() {
+    append_new_commits(&Program::on_mysql());
 }
 
 fn append_new_commits(program: &Program) {
@@ -160,6 +175,11 @@ async fn a_difference_is_listed_and_fails() {
 #[tokio::test]
 async fn a_difference_is_listed_and_fails_on_postgres() {
     find_differences(&Program::on_postgres()).await;
+}
+
+#[tokio::test]
+async fn a_difference_is_listed_and_fails_on_mysql() {
+    find_differences(&Program::on_mysql()).await;
 }
 
 async fn find_differences(program: &Program) {

@@ -1,0 +1,3 @@
+-- A row of the caller's own.
+insert into caller_rows ()
+values ()
