@@ -9,3 +9,4 @@ from {checkpoints}
 join {projections} on name = projection
 where projection = ?
 order by partition_index
+limit 18446744073709551615

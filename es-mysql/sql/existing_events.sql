@@ -9,3 +9,4 @@ select
   global_position
 from {events}
 where event_id in ({ids})
+limit 18446744073709551615

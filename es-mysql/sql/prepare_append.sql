@@ -37,4 +37,5 @@ select
   cast(@es_version as signed) as version,
   cast(@@auto_increment_increment as signed) as increment,
   cast(@@max_allowed_packet as signed) as packet_bytes_max,
+  @@character_set_client as character_set,
   /*!80000 @@transaction_isolation *//*M! @@tx_isolation */ as isolation

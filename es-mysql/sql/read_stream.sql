@@ -22,3 +22,4 @@ where bounded_context = ?
   and aggregate_id = ?
   and aggregate_version between ? and ?
 order by aggregate_version
+limit 18446744073709551615

@@ -1,12 +1,19 @@
 -- The wanted events of a window of positions, in position order.
 --
--- Two statements in one round trip, sent as text with hexadecimal literals. The first is for the
--- second alone: whatever the session's isolation level is, the rows are committed ones, as of a
--- snapshot taken now. Inside a transaction, whose snapshot may be older than the horizon, the
--- server refuses it with error 1568.
+-- Several statements in one round trip, sent as text with hexadecimal literals. Whatever the
+-- session's isolation level is, the rows are committed ones, as of a snapshot taken now. Inside a
+-- transaction, whose snapshot may be older than the horizon, the server refuses the first with
+-- error 1568.
 --
--- The window is a range of the primary key; the filters are checked on its rows.
+-- 1. How far this server can see, and whether it is a primary: another connection may have asked
+--    another server for the horizon.
+-- 2. The events. The window is a range of the primary key; the filters are checked on its rows.
 set transaction isolation level read committed;
+start transaction;
+select
+  coalesce(max(global_position), 0) as committed_end,
+  cast(@@global.read_only as char) as read_only
+from {events};
 select
   global_position,
   bounded_context,
@@ -27,4 +34,5 @@ where global_position > {after}
   and global_position <= {through}
   {filters}
 order by global_position
-limit {limit}
+limit {limit};
+commit

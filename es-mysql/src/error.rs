@@ -18,6 +18,7 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
     };
     match kind(&error) {
         Kind::StatementUndone => retryable(TransactionState::Usable, error),
+        Kind::TransactionUseless => retryable(TransactionState::MustRollBack, error),
         Kind::TransactionEnded => retryable(TransactionState::Ended, error),
         Kind::NoTransaction => {
             StoreError::NoTransaction { reason: WHY_A_TRANSACTION, source: error.into() }
@@ -37,7 +38,13 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
 
 /// Whether the same transaction may succeed when it is run again.
 pub(crate) fn is_retryable(error: &sqlx::Error) -> bool {
-    matches!(kind(error), Kind::StatementUndone | Kind::TransactionEnded | Kind::NoConnection)
+    matches!(
+        kind(error),
+        Kind::StatementUndone
+            | Kind::TransactionUseless
+            | Kind::TransactionEnded
+            | Kind::NoConnection
+    )
 }
 
 /// Whether a unique key refused a row. The statement is undone, the transaction goes on.
@@ -45,16 +52,43 @@ pub(crate) fn is_duplicate(error: &sqlx::Error) -> bool {
     matches!(kind(error), Kind::Duplicate)
 }
 
-/// Whether the key that refused a row is that of the streams. The message ends with the key's
-/// name: `'events_stream_key'` on MariaDB, `'events.events_stream_key'` on MySQL.
+/// Whether the key that refused a row is that of the streams.
 pub(crate) fn is_taken_version(error: &sqlx::Error) -> bool {
-    is_duplicate(error)
-        && error.as_database_error().is_some_and(|error| error.message().ends_with("_stream_key'"))
+    duplicate_key(error) == Some(Key::Stream)
+}
+
+/// Whether the key that refused a row is that of the event ids.
+pub(crate) fn is_taken_id(error: &sqlx::Error) -> bool {
+    duplicate_key(error) == Some(Key::EventId)
+}
+
+#[derive(Debug, PartialEq)]
+enum Key {
+    Stream,
+    EventId,
+}
+
+/// The key that refused a row. The message names it last, as `'events_stream_key'` on MariaDB and
+/// as `'events.events_stream_key'` on MySQL; in some languages words follow.
+fn duplicate_key(error: &sqlx::Error) -> Option<Key> {
+    if !is_duplicate(error) {
+        return None;
+    }
+    let message = error.as_database_error()?.message();
+    let stream = message.rfind("_stream_key'");
+    let event_id = message.rfind("_event_id_key'");
+    match (stream, event_id) {
+        (None, None) => None,
+        _ if stream > event_id => Some(Key::Stream),
+        _ => Some(Key::EventId),
+    }
 }
 
 enum Kind {
     /// The statement had no effect and can be repeated; the transaction is open.
     StatementUndone,
+    /// The transaction is open, and only another one can succeed.
+    TransactionUseless,
     /// The server has rolled the transaction back and ended it.
     TransactionEnded,
     NoTransaction,
@@ -86,8 +120,11 @@ fn kind(error: &sqlx::Error) -> Kind {
 fn database_kind(number: u16) -> Kind {
     match number {
         // ER_LOCK_WAIT_TIMEOUT; ER_QUERY_INTERRUPTED, ER_QUERY_TIMEOUT and MariaDB's
-        // ER_STATEMENT_TIMEOUT; ER_TOO_MANY_CONCURRENT_TRXS.
-        1205 | 1317 | 3024 | 1969 | 1637 => Kind::StatementUndone,
+        // ER_STATEMENT_TIMEOUT; ER_TOO_MANY_CONCURRENT_TRXS; ER_NEED_REPREPARE.
+        1205 | 1317 | 3024 | 1969 | 1637 | 1615 => Kind::StatementUndone,
+        // ER_TABLE_DEF_CHANGED; ER_OPTION_PREVENTS_STATEMENT and ER_READ_ONLY_MODE, which a primary
+        // says that has just become a replica.
+        1412 | 1290 | 1836 => Kind::TransactionUseless,
         // ER_LOCK_DEADLOCK; ER_CHECKREAD, by which MariaDB says that a row has changed since the
         // snapshot; ER_LOCK_TABLE_FULL.
         1213 | 1020 | 1206 => Kind::TransactionEnded,

@@ -90,7 +90,7 @@ impl Poll {
                     poll.committed.insert(announcement.connection, announcement);
                 }
                 _ => {
-                    refuse_replica(row.try_get(3).map_err(store_error)?)?;
+                    refuse_replica(row, 3)?;
                     (poll.committed_end, poll.end) = (number(row, 1)?, number(row, 2)?);
                 }
             }
@@ -218,7 +218,14 @@ fn holder(announcement: &Announcement) -> HorizonHolder {
     }
 }
 
-fn refuse_replica(read_only: &str) -> Result<(), StoreError> {
+/// How far the server of a read can see: the first row of `read_window.sql`.
+pub(crate) fn visible(row: &MySqlRow) -> Result<Position, StoreError> {
+    refuse_replica(row, 1)?;
+    number(row, 0)
+}
+
+fn refuse_replica(row: &MySqlRow, column: usize) -> Result<(), StoreError> {
+    let read_only: &str = row.try_get(column).map_err(store_error)?;
     if matches!(read_only, "0" | "OFF") {
         return Ok(());
     }

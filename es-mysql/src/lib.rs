@@ -23,8 +23,8 @@
 //! whole transaction back and ends it, and the next statement on the connection commits by
 //! itself. Such an error says
 //! [`TransactionState::Ended`](es::TransactionState::Ended): drop the transaction and begin anew.
-//! A further append on that connection is refused; statements of your own are not. A projection's
-//! handler must therefore return the errors it gets: if it hides one of these, its processor
+//! A further append on that connection is refused, unless autocommit is off; statements of your own
+//! are not. A projection's handler must therefore return the errors it gets: if it hides one of these, its processor
 //! stops and saves no checkpoint, but what the handler wrote in between is committed.
 //!
 //! **READ COMMITTED is the better level for transactions that append.** REPEATABLE READ, the
@@ -32,10 +32,16 @@
 //! commit cannot show what it wrote: an append to [`ExpectedVersion::Any`](es::ExpectedVersion)
 //! then asks for a new transaction, a reload of the stream must run in a new one, and the horizon
 //! may wait for more than it must. By MySQL's manual an insert that is undone can lock a gap at the
-//! end of the table as well. READ UNCOMMITTED is refused, as far as the session's setting tells.
+//! end of the table as well. SERIALIZABLE is correct and makes appenders wait for each other, and
+//! deadlock. READ UNCOMMITTED is refused where the session is set to it; do not ask for it with a
+//! `set transaction` of your own, for an append would then count on versions that may be rolled
+//! back. [`MySqlSource`] begins its transactions in READ COMMITTED, which a server whose binary log
+//! has the format STATEMENT does not let write.
 //!
 //! An append whose insert would exceed `max_allowed_packet` is refused before it is sent:
 //! MariaDB's default of 16 MiB is less than the largest payload.
+//!
+//! Savepoints and user variables whose names begin with `es_` are the library's own.
 //!
 //! # Reading the log
 //!
@@ -44,17 +50,18 @@
 //! can see; instead each connection announces its appends in a row of its own, in the table
 //! `events_appenders`, before it draws positions. A reader that sees another version of that row
 //! in READ UNCOMMITTED than in READ COMMITTED knows that its transaction is open. Appenders never
-//! wait for each other. A transaction that has appended and stays open holds the projections back,
-//! and [`Horizon::held_by`](es::Horizon::held_by) names its connection, as `kill` takes it. Rows
-//! that were not used for an hour are removed by readers.
+//! wait for each other, unless they append to one stream. A transaction that has appended and stays open holds the projections back,
+//! and [`Horizon::held_by`](es::Horizon::held_by) names its connection, as `kill` takes it, and says
+//! how long ago it appended. Rows that were not used for an hour are removed by readers that may
+//! delete them.
 //!
 //! A poll is one round trip, and so is a read; a log without holes is read without a poll. Read
 //! on connections that
 //!
-//! - reach the primary: a replica does not know who is appending. A server that is read-only is
-//!   refused; a replica that can be written to, and a proxy that sends reads elsewhere, are not
-//!   noticed;
-//! - are outside a transaction, with autocommit on: others are refused, with
+//! - reach the primary: a replica does not know who is appending. A server that is read-only, or
+//!   that has less of the log than the one that was asked for the horizon, is refused; a replica
+//!   that can be written to is not noticed;
+//! - are outside a transaction: inside one the log is not read, but refused with
 //!   [`StoreError::UnsafeRead`](es::StoreError::UnsafeRead). The session's isolation level does not
 //!   matter.
 //!
@@ -67,9 +74,12 @@
 //!
 //! # Settings
 //!
-//! Statements with names and filters are sent as text, with the names in hexadecimal, so the
-//! session's `sql_mode`, character set and time zone do not matter. Times are kept in UTC, to the
-//! microsecond. sqlx's pool pings a connection before it hands it out, a hidden round trip before
+//! The session's character set must be utf8mb4, as sqlx makes it; another is refused. Its `sql_mode`,
+//! time zone and limit of rows do not matter. Times are kept in UTC, to the microsecond.
+//!
+//! Without a binary log, InnoDB shows a commit to others before it is on disk, so what a projection
+//! did *elsewhere* may outlive an event that a power cut takes; what it did in the same database
+//! cannot. sqlx's pool pings a connection before it hands it out, a hidden round trip before
 //! each transaction: `MySqlPoolOptions::test_before_acquire(false)` switches it off.
 //!
 //! # Capabilities

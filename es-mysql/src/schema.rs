@@ -6,19 +6,39 @@ use sqlx::mysql::MySqlRow;
 
 use crate::error::{DATABASE, store_error};
 
+/// The tables that are looked at: that of the events and that of the appenders.
+const TABLES: usize = 2;
+
 /// Looks at the rows of `check_schema.sql`: a name and a value each.
 pub(crate) fn check(rows: &[MySqlRow]) -> Result<(), StoreError> {
+    let mut found = 0;
     for row in rows {
         let name: &str = row.try_get(0).map_err(store_error)?;
         let value: Option<&str> = row.try_get(1).map_err(store_error)?;
         check_fact(name, value.unwrap_or_default())?;
+        found += usize::from(name.contains('.'));
     }
-    Ok(())
+    if found == TABLES {
+        return Ok(());
+    }
+    Err(unsafe_schema("the table of the events or that of the appenders is not there"))
+}
+
+/// Refuses a session that would send names in another encoding than the columns have.
+pub(crate) fn check_character_set(name: &str) -> Result<(), StoreError> {
+    if name == "utf8mb4" {
+        return Ok(());
+    }
+    Err(unsafe_schema(format!(
+        "the session sends text in {name}, which cannot hold every name: connect with the \
+         character set utf8mb4, as sqlx does by default"
+    )))
 }
 
 fn check_fact(name: &str, value: &str) -> Result<(), StoreError> {
     match name {
         "" => check_schema_version(DATABASE, value.parse().unwrap_or(0)),
+        "character_set_client" => check_character_set(value),
         "wsrep_on" if is_on(value) => Err(unsafe_schema(
             "the server belongs to a Galera cluster, whose nodes do not show each other who is \
              appending: use a server with one primary",

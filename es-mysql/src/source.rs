@@ -10,8 +10,10 @@ use crate::MySqlEventStore;
 use crate::error::{is_retryable, store_error};
 
 /// READ COMMITTED, so that handlers do not lock gaps; and a savepoint that ends with the
-/// transaction.
-const BEGIN: &str = "set transaction isolation level read committed; \
+/// transaction. sqlx gives a connection back with its transaction open when the future that begins
+/// it is dropped at the wrong moment: the rollback is for that.
+const BEGIN: &str = "rollback; \
+                     set transaction isolation level read committed; \
                      start transaction; \
                      savepoint es_open";
 

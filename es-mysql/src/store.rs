@@ -11,9 +11,10 @@ use es::{
 };
 use sqlx::mysql::MySqlRow;
 use sqlx::{Connection, MySqlConnection, Row, SqlStr};
+use tracing::warn;
 
-use crate::error::{is_duplicate, is_taken_version, store_error};
-use crate::horizon::{Poll, Scan, Scanned};
+use crate::error::{is_duplicate, is_taken_id, is_taken_version, store_error};
+use crate::horizon::{Poll, Scan, Scanned, visible};
 use crate::record;
 use crate::schema;
 use crate::size::check_packet;
@@ -21,6 +22,10 @@ use crate::statements::Statements;
 
 /// How many positions one look at the uncommitted events covers.
 const SCAN_POSITIONS_MAX: usize = 10_000;
+
+/// How many such looks there are at most: one horizon takes so long. What lies beyond is looked at
+/// when it is asked for the next time.
+const SCANS_MAX: usize = 20;
 
 /// How many unused announcements there may be before a reader removes them.
 const UNUSED_APPENDERS_MAX: usize = 200;
@@ -37,27 +42,14 @@ impl MySqlEventStore {
         MySqlEventStore { statements: Arc::new(Statements::new(tables)) }
     }
 
-    /// What an append has to know before it inserts, and the announcement that it will.
-    async fn prepare_append(
-        &self,
-        conn: &mut MySqlConnection,
-        stream: &StreamId,
-        expected: ExpectedVersion,
-    ) -> Result<Prepared, StoreError> {
-        let row = sqlx::raw_sql(self.statements.prepare_append(stream, expected))
-            .fetch_one(conn)
-            .await
-            .map_err(store_error)?;
-        Prepared::from_row(&row)
-    }
-
-    /// What a failed insert means. After a lock wait timeout the transaction goes on, unless the
-    /// server is set up to end it.
-    async fn insert_error(&self, conn: &mut MySqlConnection, error: sqlx::Error) -> StoreError {
+    /// What a statement's failure means to the caller's transaction. After a lock wait timeout it
+    /// goes on, unless the server is set up to end it.
+    async fn append_error(&self, conn: &mut MySqlConnection, error: sqlx::Error) -> StoreError {
         match store_error(error) {
             StoreError::Retryable { transaction: TransactionState::Usable, source } => {
-                let transaction = match self.check_transaction(conn).await {
-                    Ok(()) => TransactionState::Usable,
+                let check = sqlx::raw_sql(self.statements.check_transaction.clone());
+                let transaction = match check.execute(conn).await {
+                    Ok(_) => TransactionState::Usable,
                     Err(_) => TransactionState::Ended,
                 };
                 StoreError::Retryable { transaction, source }
@@ -66,32 +58,45 @@ impl MySqlEventStore {
         }
     }
 
-    async fn check_transaction(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
-        let check = sqlx::raw_sql(self.statements.check_transaction.clone());
-        check.execute(conn).await.map_err(store_error)?;
-        Ok(())
+    /// What an append has to know before it inserts, and the announcement that it will.
+    async fn prepare_append(
+        &self,
+        conn: &mut MySqlConnection,
+        stream: &StreamId,
+        expected: ExpectedVersion,
+    ) -> Result<Prepared, StoreError> {
+        let row = sqlx::raw_sql(self.statements.prepare_append(stream, expected))
+            .fetch_one(&mut *conn)
+            .await;
+        match row {
+            Ok(row) => Prepared::from_row(&row),
+            Err(error) => Err(self.append_error(conn, error).await),
+        }
     }
 
-    /// Through where a stretch of positions holds nothing that is not committed.
+    /// Through where a stretch of positions holds nothing that is not committed, as far as it was
+    /// looked at.
     async fn scan(
         &self,
         conn: &mut MySqlConnection,
         mut scan: Scan,
     ) -> Result<Position, StoreError> {
-        loop {
+        for _ in 0..SCANS_MAX {
             let (limit, after, through) = (SCAN_POSITIONS_MAX, scan.after, scan.through);
             let sql = self.statements.uncommitted(after, through, limit);
-            let rows = fetch_all(&mut *conn, sql).await?;
+            let rows = fetch_alone(&mut *conn, sql).await?;
             match scan.look_at_rows(&rows, limit)? {
                 Scanned::EndsAt(position) => return Ok(position),
                 Scanned::GoesOn(rest) => scan = rest,
             }
         }
+        Ok(scan.after)
     }
 
     /// Removes announcements that nobody has used for an hour, a thousand at most.
     async fn remove_unused_appenders(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
-        let begin = "set transaction isolation level read committed; start transaction";
+        // Whatever the session's default is.
+        let begin = "set transaction isolation level read committed; start transaction read write";
         let mut tx = conn.begin_with(begin).await.map_err(store_error)?;
         let rows = fetch_all(&mut tx, self.statements.unused_appenders.clone()).await?;
         let ids = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>();
@@ -163,9 +168,14 @@ impl EventStore for MySqlEventStore {
         conn: &mut MySqlConnection,
         known: Position,
     ) -> Result<Horizon, StoreError> {
-        let poll = Poll::from_rows(&fetch_all(&mut *conn, self.statements.horizon(known)).await?)?;
-        if poll.unused() > UNUSED_APPENDERS_MAX {
-            self.remove_unused_appenders(&mut *conn).await?;
+        let rows = fetch_alone(&mut *conn, self.statements.horizon(known)).await?;
+        let poll = Poll::from_rows(&rows)?;
+        if poll.unused() > UNUSED_APPENDERS_MAX
+            && let Err(error) = self.remove_unused_appenders(&mut *conn).await
+        {
+            // Perhaps this reader may not. Polls are dearer until another one has.
+            let error: &dyn std::error::Error = &error;
+            warn!(error, "cannot remove the announcements of connections that are gone");
         }
         let outlook = poll.outlook(known);
         let scanned_through = match outlook.scan {
@@ -181,11 +191,17 @@ impl EventStore for MySqlEventStore {
         window: ReadWindow,
         filter: &EventFilter,
     ) -> Result<Vec<PersistedEvent>, StoreError> {
-        record::events(&fetch_all(conn, self.statements.read_window(window, filter)).await?)
+        let rows = fetch_alone(conn, self.statements.read_window(window, filter)).await?;
+        let Some((first, rows)) = rows.split_first() else {
+            return Err(StoreError::corrupt("a read without its first row"));
+        };
+        window.check_snapshot(visible(first)?)?;
+        record::events(rows)
     }
 
     async fn check_schema(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
-        schema::check(&fetch_all(conn, self.statements.check_schema.clone()).await?)
+        let rows = fetch_all(conn, self.statements.check_schema.clone()).await?;
+        schema::check(&rows)
     }
 }
 
@@ -225,8 +241,12 @@ impl AppendStatements for MySqlEventStore {
         match insert.execute(&mut *conn).await {
             Ok(inserted) => prepared.written(inserted.last_insert_id(), events.len()),
             Err(error) if is_taken_version(&error) => Ok(Insertion::VersionTaken(first_version)),
-            Err(error) if is_duplicate(&error) => Ok(Insertion::Rejected),
-            Err(error) => Err(self.insert_error(conn, error).await),
+            Err(error) if is_taken_id(&error) => Ok(Insertion::Rejected),
+            Err(error) if is_duplicate(&error) => Err(StoreError::corrupt(format!(
+                "an insert was given a position that is taken, so the counter of the events \
+                 table was set back: {error}"
+            ))),
+            Err(error) => Err(self.append_error(conn, error).await),
         }
     }
 
@@ -235,7 +255,11 @@ impl AppendStatements for MySqlEventStore {
         conn: &mut MySqlConnection,
         events: &[Event],
     ) -> Result<Vec<ExistingEvent>, StoreError> {
-        let rows = fetch_all(conn, self.statements.existing_events(events)).await?;
+        let rows = sqlx::raw_sql(self.statements.existing_events(events)).fetch_all(&mut *conn);
+        let rows = match rows.await {
+            Ok(rows) => rows,
+            Err(error) => return Err(self.append_error(conn, error).await),
+        };
         rows.iter().map(record::existing_event).collect()
     }
 }
@@ -250,7 +274,8 @@ struct Prepared {
 
 impl Prepared {
     fn from_row(row: &MySqlRow) -> Result<Prepared, StoreError> {
-        let isolation: &str = row.try_get(3).map_err(store_error)?;
+        schema::check_character_set(row.try_get(3).map_err(store_error)?)?;
+        let isolation: &str = row.try_get(4).map_err(store_error)?;
         if isolation.eq_ignore_ascii_case("read-uncommitted") {
             let reason = "it is in READ UNCOMMITTED, where an append counts on versions that may \
                           be rolled back: use READ COMMITTED";
@@ -359,6 +384,22 @@ impl CheckpointStore for MySqlEventStore {
             .await
             .map_err(store_error)?;
         rows.iter().map(record::partition_checkpoint).collect()
+    }
+}
+
+/// As [`fetch_all`], for a text that begins and ends transactions of its own.
+async fn fetch_alone(conn: &mut MySqlConnection, sql: SqlStr) -> Result<Vec<MySqlRow>, StoreError> {
+    match fetch_all(&mut *conn, sql).await {
+        // It begins by asking for an isolation level, which is refused inside a transaction: that
+        // is the caller's, and goes on.
+        Err(error @ StoreError::UnsafeRead { .. }) => Err(error),
+        Err(error) => {
+            // Neither an open transaction nor a level that waits for the next one may stay behind.
+            // If the connection is lost there is nothing to undo, and `error` says so.
+            let _ = sqlx::raw_sql("rollback").execute(conn).await;
+            Err(error)
+        }
+        Ok(rows) => Ok(rows),
     }
 }
 

@@ -142,11 +142,13 @@ impl Harness for MySqlHarness {
     }
 
     async fn rows(&self, conn: &mut Conn<Self>, label: &str) -> Result<Vec<i64>, StoreError> {
-        sqlx::query_scalar("select value from caller_rows where label = ? order by id")
-            .bind(label)
-            .fetch_all(conn)
-            .await
-            .map_err(StoreError::database)
+        sqlx::query_scalar(
+            "select value from caller_rows where label = ? order by id limit 1000000",
+        )
+        .bind(label)
+        .fetch_all(conn)
+        .await
+        .map_err(StoreError::database)
     }
 }
 

@@ -1,15 +1,15 @@
 //! The horizon, by schedules placed by hand on several connections.
 
 use es::conformance::{Fixture, Harness};
-use es::{EventFilter, EventStore, Horizon, Position, ReadLimit, StoreError, TableNames};
+use es::{EventStore, Horizon, Position, TableNames};
 use es_mysql::MySqlEventStore;
-use es_mysql::sqlx::{self, AssertSqlSafe, Connection};
+use es_mysql::sqlx::{self, AssertSqlSafe};
 use futures_util::future::join;
 
 use crate::harness::{MySqlHarness, execute, migrate};
 use crate::schedule::{
-    ANY, PATIENCE, READ_COMMITTED, REPEATABLE_READ, begin, event, events, horizon, id,
-    in_transaction, stream, until_waiting, visible, warm_up,
+    ANY, PATIENCE, READ_COMMITTED, REPEATABLE_READ, begin, event, events, horizon, id, stream,
+    until_waiting, visible, warm_up,
 };
 
 /// Positions 1 to 4 are there; from here on the tests draw 5, 6, …
@@ -249,52 +249,6 @@ async fn until_at_turnstile(store: &Fixture<MySqlHarness>, reader: i64) {
     tokio::time::timeout(PATIENCE, stands_there).await.expect("the reader stops");
 }
 
-/// Readers may only look from outside a transaction, and do not end one that is open.
-#[tokio::test]
-async fn the_log_is_not_read_inside_a_transaction() {
-    let store = with_four_events().await;
-    let mut conn = begin(&store, READ_COMMITTED).await;
-    store.harness.insert_row(&mut conn, "orders", 1).await.expect("a row");
-    let reads = [
-        store.store().horizon(&mut conn, Position::START).await.expect_err("refused"),
-        store
-            .store()
-            .read_events(&mut conn, Position::START, &EventFilter::default(), ReadLimit::default())
-            .await
-            .expect_err("refused"),
-    ];
-    for error in reads {
-        let StoreError::UnsafeRead { reason } = &error else { panic!("{error:?}") };
-        assert!(reason.contains("outside a transaction"), "{reason}");
-    }
-    assert!(in_transaction(&mut conn).await);
-    execute(&mut conn, "rollback").await.expect("rolled back");
-    let mut conn = store.conn().await;
-    assert!(store.harness.rows(&mut conn, "orders").await.expect("rows").is_empty());
-}
-
-/// What the session's isolation level is decides neither what a reader sees nor what it leaves.
-#[tokio::test]
-async fn a_reader_in_read_uncommitted_sees_committed_events_only() {
-    let store = with_four_events().await;
-    let mut open = begin(&store, READ_COMMITTED).await;
-    store.append_in(&mut open, &stream("a"), ANY, &events(2)).await.expect("5 and 6");
-    let mut reader = store.harness.connect().await;
-    execute(&mut reader, READ_UNCOMMITTED).await.expect("set");
-    for filter in [EventFilter::default(), EventFilter::default().with_event_types(["Happened"])] {
-        let batch = store.store().read_events(&mut reader, 2.into(), &filter, ReadLimit::default());
-        let batch = batch.await.expect("a batch");
-        assert_eq!((batch.events.len(), batch.complete_through), (2, 4.into()));
-    }
-    // An append there would count on versions that may be rolled back.
-    execute(&mut reader, "start transaction").await.expect("a transaction");
-    let result = store.append_in(&mut reader, &stream("a"), ANY, &event()).await;
-    let error = result.expect_err("refused").to_string();
-    assert!(error.contains("READ UNCOMMITTED"), "{error}");
-}
-
-const READ_UNCOMMITTED: &str = "set session transaction isolation level read uncommitted";
-
 /// Announcements of connections that are gone are removed by readers, while others append; those
 /// that are in use stay, however old they are.
 #[tokio::test]
@@ -399,19 +353,4 @@ async fn a_conflict_does_not_hold_the_log() {
     assert!(error.expect_err("a conflict").is_conflict());
     store.append(&stream("a"), &event()).await;
     assert_eq!(visible(&store).await, [1, 2, 3, 4, 5]);
-}
-
-/// With autocommit off a session is always in a transaction: appends work, reads are refused
-/// rather than made in an old snapshot.
-#[tokio::test]
-async fn without_autocommit_appends_work_and_reads_are_refused() {
-    let store = with_four_events().await;
-    let mut conn = store.harness.connect().await;
-    execute(&mut conn, "set autocommit = 0").await.expect("set");
-    store.append_in(&mut conn, &stream("a"), ANY, &event()).await.expect("5");
-    let error = store.store().horizon(&mut conn, Position::START).await.expect_err("refused");
-    assert!(matches!(error, StoreError::UnsafeRead { .. }), "{error:?}");
-    execute(&mut conn, "commit").await.expect("committed");
-    assert_eq!(visible(&store).await, [1, 2, 3, 4, 5]);
-    conn.close().await.expect("closed");
 }

@@ -9,6 +9,7 @@ mod horizon;
 mod plans;
 mod proxy;
 mod schedule;
+mod sessions;
 mod wire;
 
 /// The clauses of the store, in REPEATABLE READ, which is the server's default.
@@ -30,6 +31,7 @@ mod mysql_other_settings_conformance {
             "set session transaction isolation level read committed;
              set session time_zone = '+05:30';
              set session sql_mode = 'ANSI,NO_BACKSLASH_ESCAPES,STRICT_TRANS_TABLES';
+             set session sql_select_limit = 1;
              set session auto_increment_increment = 3"
         ),
         [append_inside_transactions_only, concurrent_appenders]
