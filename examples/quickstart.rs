@@ -5,7 +5,7 @@ use std::sync::Arc;
 use es::{Event, EventStore, ExpectedVersion, PersistedEvent, ProjectionName, StreamId};
 use es_sqlite::sqlx::{self, SqliteConnection, sqlite::SqlitePoolOptions};
 use es_sqlite::{SqliteEventStore, SqliteSource};
-use projection::{HandlerError, Processor, Projection};
+use projection::{EventContext, HandlerError, Processor, Projection};
 use tokio_util::sync::CancellationToken;
 
 struct Revenue;
@@ -19,6 +19,7 @@ impl Projection<SqliteConnection> for Revenue {
         &self,
         conn: &mut SqliteConnection,
         event: &PersistedEvent,
+        _context: &EventContext,
     ) -> Result<(), HandlerError> {
         sqlx::query("update revenue set total = total + ?")
             .bind(event.payload_json::<i64>()?)

@@ -9,22 +9,26 @@
 -- 2. The highest position there is. Every position this append draws is above it, because the
 --    counter only grows. It must be read before the announcement is written, and in a statement
 --    of its own: a subquery of the insert would lock the end of the table under REPEATABLE READ,
---    and every other appender with it.
--- 3. The stream's version, without a lock: the unique key decides a race.
--- 4. The announcement, unless the version is not the expected one. Only its own connection writes
+--    and every other appender with it. And the stream's version, without a lock: the unique key
+--    decides a race.
+-- 3. The announcement, unless the version is not the expected one. Only its own connection writes
 --    the row, so appenders never wait for each other. It is written by every append and not only
 --    by a transaction's first, because a rollback to a savepoint takes it back.
--- 5. What the caller needs to know. The isolation level has no name that both servers know, so
+-- 4. What the caller needs to know. The isolation level has no name that both servers know, so
 --    each gets a comment it executes.
 savepoint es_append;
 release savepoint es_append;
-select coalesce(max(global_position), 0)
-into @es_low
-from {events};
-select coalesce(max(aggregate_version), 0)
-into @es_version
-from {events}
-where {stream};
+select
+  (
+    select coalesce(max(global_position), 0)
+    from {events}
+  ),
+  (
+    select coalesce(max(aggregate_version), 0)
+    from {events}
+    where {stream}
+  )
+into @es_low, @es_version;
 insert into {appenders} (connection_id, seq, low_position, first_low_position, announced_at)
 select connection_id(), 1, @es_low, @es_low, utc_timestamp(6)
 from dual

@@ -1,10 +1,20 @@
--- Moves a checkpoint, if it is where the worker left it; changes no row otherwise.
+-- Moves a checkpoint, if it is where and as the worker left it and not held back; changes no row
+-- otherwise.
 --
--- ? to  ? projection  ? partition  ? from
+-- ? to  ? microseconds to extend the lease by, null for none  ? projection  ? partition  ? from
+-- ? epoch  ? to
 update {checkpoints}
 set
   position = ?,
-  updated_at = utc_timestamp(6)
+  updated_at = utc_timestamp(6),
+  lease_until = coalesce(utc_timestamp(6) + interval ? microsecond, lease_until),
+  attempts = 0,
+  last_error = null
 where projection = ?
   and partition_index = ?
   and position = ?
+  and epoch = ?
+  and (
+    stop_at is null
+    or stop_at >= ?
+  )

@@ -108,6 +108,8 @@
 
 mod error;
 mod horizon;
+mod projection_statements;
+mod projections;
 mod record;
 mod schema;
 mod size;

@@ -1,9 +1,11 @@
 //! From rows to values.
 
 use bytes::Bytes;
+use chrono::NaiveDateTime;
 use es::{
-    EventRecord, ExistingEvent, PartitionCheckpoint, PersistedEvent, SharedStrings, StoreError,
-    StreamId,
+    Checkpoint, CheckpointError, CheckpointRecord, DeadLetter, DeadLetterRecord, EventRecord,
+    ExistingEvent, Partition, PartitionCheckpoint, PartitionRecord, PartitionState, PersistedEvent,
+    ProjectionName, ProjectionState, SharedStrings, StoreError, StreamId, WorkerId,
 };
 use sqlx::Row;
 use sqlx::mysql::MySqlRow;
@@ -58,6 +60,86 @@ pub(crate) fn partition_checkpoint(row: &MySqlRow) -> Result<PartitionCheckpoint
     let integer = |column: usize| row.try_get::<i32, _>(column).map_err(store_error);
     let position = row.try_get(2).map_err(store_error)?;
     PartitionCheckpoint::from_record(integer(0)?.into(), integer(1)?.into(), position)
+}
+
+/// A row of `lock_checkpoint.sql` and the one of `checkpoint_settings.sql` that goes with it.
+pub(crate) fn checkpoint(
+    row: &MySqlRow,
+    settings: &MySqlRow,
+    projection: &ProjectionName,
+    partition: Partition,
+) -> Result<Checkpoint, CheckpointError> {
+    let record = CheckpointRecord {
+        position: row.try_get(0).map_err(store_error)?,
+        epoch: row.try_get(1).map_err(store_error)?,
+        replay_until: row.try_get(2).map_err(store_error)?,
+        stop_at: row.try_get(3).map_err(store_error)?,
+        partition_total: settings.try_get::<i32, _>(0).map_err(store_error)?.into(),
+        is_paused: settings.try_get(1).map_err(store_error)?,
+        has_dead_letters: settings.try_get::<i64, _>(2).map_err(store_error)? != 0,
+    };
+    Checkpoint::from_record(record, projection, partition)
+}
+
+/// A row of `projections.sql` or `lock_projection.sql`.
+pub(crate) fn projection(row: &MySqlRow) -> Result<ProjectionState, StoreError> {
+    let total: i32 = row.try_get(1).map_err(store_error)?;
+    let is_paused = row.try_get(2).map_err(store_error)?;
+    let rescale_to: Option<i32> = row.try_get(3).map_err(store_error)?;
+    let name = row.try_get(0).map_err(store_error)?;
+    ProjectionState::from_record(name, total.into(), is_paused, rescale_to.map(i64::from))
+}
+
+/// A row of `partitions.sql`.
+pub(crate) fn partition(row: &MySqlRow) -> Result<PartitionState, StoreError> {
+    let integer = |column: usize| row.try_get::<i32, _>(column).map_err(store_error);
+    PartitionState::from_record(PartitionRecord {
+        partition_index: integer(0)?.into(),
+        partition_total: integer(1)?.into(),
+        position: row.try_get(2).map_err(store_error)?,
+        epoch: row.try_get(3).map_err(store_error)?,
+        replay_until: row.try_get(4).map_err(store_error)?,
+        stop_at: row.try_get(5).map_err(store_error)?,
+        owner: row.try_get(6).map_err(store_error)?,
+        lease_left_micros: row.try_get(7).map_err(store_error)?,
+        attempts: integer(8)?.into(),
+        last_error: row.try_get(9).map_err(store_error)?,
+    })
+}
+
+/// A row of `workers.sql`.
+pub(crate) fn worker(row: &MySqlRow) -> Result<WorkerId, StoreError> {
+    let name: &str = row.try_get(0).map_err(store_error)?;
+    WorkerId::new(name).map_err(|error| StoreError::corrupt(error.to_string()))
+}
+
+/// A row of `dead_letters.sql` or `dead_letter_queue.sql`.
+pub(crate) fn dead_letter(row: &MySqlRow) -> Result<DeadLetter, StoreError> {
+    DeadLetter::from_record(DeadLetterRecord {
+        position: row.try_get(0).map_err(store_error)?,
+        bounded_context: row.try_get(1).map_err(store_error)?,
+        aggregate_type: row.try_get(2).map_err(store_error)?,
+        aggregate_id: row.try_get(3).map_err(store_error)?,
+        attempts: row.try_get::<i32, _>(4).map_err(store_error)?.into(),
+        error: row.try_get(5).map_err(store_error)?,
+        parked_at: row.try_get::<NaiveDateTime, _>(6).map_err(store_error)?.and_utc(),
+    })
+}
+
+/// A row of `dead_letter_counts.sql`.
+pub(crate) fn dead_letter_count(row: &MySqlRow) -> Result<(u16, u64), StoreError> {
+    let index: i64 = row.try_get(0).map_err(store_error)?;
+    let index = u16::try_from(index);
+    let index = index.map_err(|error| StoreError::corrupt(error.to_string()))?;
+    let count: i64 = row.try_get(1).map_err(store_error)?;
+    Ok((index, count.unsigned_abs()))
+}
+
+/// A row of `parked_streams.sql`.
+pub(crate) fn stream(row: &MySqlRow) -> Result<StreamId, StoreError> {
+    let text = |column: usize| row.try_get::<&str, _>(column).map_err(store_error);
+    let stream = StreamId::new(text(0)?, text(1)?, text(2)?);
+    stream.map_err(|error| StoreError::corrupt(error.to_string()))
 }
 
 /// A `bigint` that is never negative.

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use es::{
-    Event, EventFilter, ExpectedVersion, Partition, Position, ProjectionName, ReadWindow, SqlName,
-    StreamId, TableNames,
+    Event, EventFilter, ExpectedVersion, Partition, Position, ReadWindow, SqlName, StreamId,
+    TableNames,
 };
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
@@ -27,17 +27,11 @@ pub(crate) struct Statements {
     horizon: String,
     uncommitted: String,
     delete_appender: String,
-    register_checkpoints: String,
     pub(crate) check_transaction: SqlStr,
     pub(crate) unused_appenders: SqlStr,
     pub(crate) stream_version: SqlStr,
     pub(crate) read_stream: SqlStr,
     pub(crate) check_schema: SqlStr,
-    pub(crate) register_projection: SqlStr,
-    pub(crate) partition_total: SqlStr,
-    pub(crate) lock_checkpoint: SqlStr,
-    pub(crate) save_checkpoint: SqlStr,
-    pub(crate) checkpoints: SqlStr,
 }
 
 /// Renders a file below `sql/`, without its comments: most statements are sent as text each time.
@@ -49,15 +43,9 @@ macro_rules! statement {
 
 impl Statements {
     pub(crate) fn new(tables: &TableNames) -> Self {
-        let quoted = |name: &SqlName| match tables.schema() {
-            Some(schema) => format!("`{schema}`.`{name}`"),
-            None => format!("`{name}`"),
-        };
-        let events = quoted(tables.events());
-        let appenders = quoted(&tables.appenders());
-        let projections = quoted(tables.projections());
-        let checkpoints = quoted(tables.checkpoints());
-        let schema_versions = quoted(&tables.schema_versions());
+        let events = quoted(tables, tables.events());
+        let appenders = quoted(tables, &tables.appenders());
+        let schema_versions = quoted(tables, &tables.schema_versions());
         let schema = match tables.schema() {
             Some(schema) => format!("'{schema}'"),
             None => "database()".to_owned(),
@@ -103,11 +91,6 @@ impl Statements {
                 appenders = appenders,
                 connection = "<connection>",
             ),
-            register_checkpoints: statement!(
-                "register_checkpoints.sql",
-                checkpoints = checkpoints,
-                rows = "<rows>",
-            ),
             check_transaction: trusted(statement!("check_transaction.sql")),
             unused_appenders: trusted(statement!("unused_appenders.sql", appenders = appenders)),
             stream_version: trusted(statement!("stream_version.sql", events = events)),
@@ -117,18 +100,6 @@ impl Statements {
                 schema_versions = schema_versions,
                 schema = schema,
                 names = names,
-            )),
-            register_projection: trusted(statement!(
-                "register_projection.sql",
-                projections = projections,
-            )),
-            partition_total: trusted(statement!("partition_total.sql", projections = projections)),
-            lock_checkpoint: trusted(statement!("lock_checkpoint.sql", checkpoints = checkpoints)),
-            save_checkpoint: trusted(statement!("save_checkpoint.sql", checkpoints = checkpoints)),
-            checkpoints: trusted(statement!(
-                "checkpoints.sql",
-                checkpoints = checkpoints,
-                projections = projections,
             )),
         }
     }
@@ -188,11 +159,13 @@ impl Statements {
         let delete = |id: &i64| self.delete_appender.replace("<connection>", &id.to_string());
         trusted(connections.iter().map(delete).collect::<Vec<_>>().join(";\n"))
     }
+}
 
-    pub(crate) fn register_checkpoints(&self, projection: &ProjectionName, total: u16) -> SqlStr {
-        let name = text(projection.as_str());
-        let rows = list((0..total).map(|index| format!("({name}, {index}, 0)")));
-        render(&self.register_checkpoints, &[("<rows>", rows)])
+/// A name in quotes, with the schema if there is one.
+pub(crate) fn quoted(tables: &TableNames, name: &SqlName) -> String {
+    match tables.schema() {
+        Some(schema) => format!("`{schema}`.`{name}`"),
+        None => format!("`{name}`"),
     }
 }
 
@@ -202,7 +175,7 @@ fn render_append(template: &str, count: usize) -> String {
 }
 
 /// Puts values into a template, in the order in which it names them, each as often as it does.
-fn render(template: &str, values: &[(&str, String)]) -> SqlStr {
+pub(crate) fn render(template: &str, values: &[(&str, String)]) -> SqlStr {
     let mut sql = template.to_owned();
     for (name, value) in values {
         sql = sql.replace(name, value);
@@ -236,12 +209,12 @@ fn one_of(column: &str, names: &BTreeSet<String>) -> String {
     format!("{column} in ({})", list(names.iter().map(|name| text(name))))
 }
 
-fn list(values: impl Iterator<Item = String>) -> String {
+pub(crate) fn list(values: impl Iterator<Item = String>) -> String {
     values.collect::<Vec<_>>().join(", ")
 }
 
 /// A text as a literal that means the same whatever the session's settings are.
-fn text(value: &str) -> String {
+pub(crate) fn text(value: &str) -> String {
     format!("_utf8mb4 {}", bytes(value.as_bytes()))
 }
 
@@ -255,12 +228,12 @@ fn bytes(value: &[u8]) -> String {
     literal
 }
 
-fn without_comments(sql: &str) -> String {
+pub(crate) fn without_comments(sql: &str) -> String {
     sql.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n")
 }
 
 /// What varies in a statement are names that [`SqlName`] has validated, numbers, and literals of
 /// hexadecimal digits.
-fn trusted(sql: String) -> SqlStr {
+pub(crate) fn trusted(sql: String) -> SqlStr {
     AssertSqlSafe(std::sync::Arc::<str>::from(sql)).into_sql_str()
 }

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use es::{
-    AppendError, AppendResult, AppendStatements, CheckpointError, CheckpointStore, Event,
-    EventFilter, EventStore, ExistingEvent, ExpectedVersion, Horizon, InsertedEvents, Insertion,
-    Partition, PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow,
+    AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
+    ExpectedVersion, Horizon, InsertedEvents, Insertion, PersistedEvent, Position, ReadWindow,
     StoreError, Stream, StreamId, TableNames, TransactionState, Version, VersionRange,
     append_guarded,
 };
@@ -15,6 +14,7 @@ use tracing::warn;
 
 use crate::error::{is_duplicate, is_taken_id, is_taken_version, store_error};
 use crate::horizon::{Poll, Scan, Scanned, visible};
+use crate::projection_statements::ProjectionStatements;
 use crate::record;
 use crate::schema;
 use crate::size::check_packet;
@@ -34,12 +34,16 @@ const UNUSED_APPENDERS_MAX: usize = 200;
 #[derive(Debug, Clone)]
 pub struct MySqlEventStore {
     statements: Arc<Statements>,
+    pub(crate) projections: Arc<ProjectionStatements>,
 }
 
 impl MySqlEventStore {
     /// A store whose tables have these names. A schema, in MySQL's words, is a database.
     pub fn new(tables: &TableNames) -> Self {
-        MySqlEventStore { statements: Arc::new(Statements::new(tables)) }
+        MySqlEventStore {
+            statements: Arc::new(Statements::new(tables)),
+            projections: Arc::new(ProjectionStatements::new(tables)),
+        }
     }
 
     /// What a statement's failure means to the caller's transaction. After a lock wait timeout it
@@ -302,88 +306,6 @@ impl Prepared {
             .collect();
         let first_version = self.version.next();
         Ok(Insertion::Written(InsertedEvents { first_version, positions }))
-    }
-}
-
-impl CheckpointStore for MySqlEventStore {
-    async fn register_checkpoint(
-        &self,
-        conn: &mut MySqlConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-    ) -> Result<Position, CheckpointError> {
-        let registered = sqlx::query(self.statements.register_projection.clone())
-            .bind(projection.as_str())
-            .bind(partition.total())
-            .execute(&mut *conn)
-            .await;
-        match registered {
-            Ok(_) => {
-                let rows = self.statements.register_checkpoints(projection, partition.total());
-                sqlx::raw_sql(rows).execute(&mut *conn).await.map_err(store_error)?;
-            }
-            Err(error) if is_duplicate(&error) => {
-                let row = sqlx::query(self.statements.partition_total.clone())
-                    .bind(projection.as_str())
-                    .fetch_one(&mut *conn)
-                    .await
-                    .map_err(store_error)?;
-                let stored: i32 = row.try_get(0).map_err(store_error)?;
-                CheckpointError::check_partition_total(projection, stored.into(), partition)?;
-            }
-            Err(error) => return Err(store_error(error).into()),
-        }
-        self.lock_checkpoint(conn, projection, partition).await
-    }
-
-    async fn lock_checkpoint(
-        &self,
-        conn: &mut MySqlConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-    ) -> Result<Position, CheckpointError> {
-        let row = sqlx::query(self.statements.lock_checkpoint.clone())
-            .bind(projection.as_str())
-            .bind(partition.index())
-            .fetch_optional(conn)
-            .await
-            .map_err(store_error)?;
-        match row {
-            None => Err(CheckpointError::Missing { projection: projection.clone(), partition }),
-            Some(row) => Ok(record::number(&row, 0)?),
-        }
-    }
-
-    async fn save_checkpoint(
-        &self,
-        conn: &mut MySqlConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-        from: Position,
-        to: Position,
-    ) -> Result<(), CheckpointError> {
-        let saved = sqlx::query(self.statements.save_checkpoint.clone())
-            .bind(to.get())
-            .bind(projection.as_str())
-            .bind(partition.index())
-            .bind(from.get())
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
-        CheckpointError::check_moved(saved.rows_affected(), projection, partition, from)
-    }
-
-    async fn checkpoints(
-        &self,
-        conn: &mut MySqlConnection,
-        projection: &ProjectionName,
-    ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
-        let rows = sqlx::query(self.statements.checkpoints.clone())
-            .bind(projection.as_str())
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
-        rows.iter().map(record::partition_checkpoint).collect()
     }
 }
 

@@ -1,7 +1,16 @@
--- Where a checkpoint is, kept from moving until the transaction ends; no row if there is none.
+-- What a worker has to know of its partition, kept from changing until the transaction ends; no row
+-- if it is not there.
 --
 -- $1 projection  $2 partition
-select position
+--
+-- It shows nothing but the locked row: if it had to wait, the row is as the other transaction left
+-- it, and all else that the statement reads is as it was before the wait. What belongs with the row
+-- is read by checkpoint_settings.sql, for one more round trip.
+select
+  position,
+  epoch,
+  replay_until,
+  stop_at
 from {checkpoints}
 where projection = $1
   and partition_index = $2

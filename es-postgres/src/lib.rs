@@ -73,6 +73,8 @@
 mod error;
 mod horizon;
 mod notifications;
+mod projection_statements;
+mod projections;
 mod record;
 mod schema;
 mod source;

@@ -1,6 +1,6 @@
 //! The SQL of one store: the files below `sql/`, with the store's table names in them.
 
-use es::{SqlName, TableNames};
+use es::TableNames;
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 /// Every statement, rendered once. Cloning one is cheap.
@@ -14,26 +14,13 @@ pub(crate) struct Statements {
     pub(crate) horizon: SqlStr,
     pub(crate) check_schema: SqlStr,
     pub(crate) notification_channel: SqlStr,
-    pub(crate) register_projection: SqlStr,
-    pub(crate) partition_total: SqlStr,
-    pub(crate) register_checkpoints: SqlStr,
-    pub(crate) lock_checkpoint: SqlStr,
-    pub(crate) save_checkpoint: SqlStr,
-    pub(crate) checkpoints: SqlStr,
 }
 
 impl Statements {
     pub(crate) fn new(tables: &TableNames) -> Self {
-        let qualified = |name: &str| match tables.schema() {
-            Some(schema) => format!("\"{schema}\".\"{name}\""),
-            None => format!("\"{name}\""),
-        };
-        let quoted = |name: &SqlName| qualified(name.as_str());
-        let events = quoted(tables.events());
-        let projections = quoted(tables.projections());
-        let checkpoints = quoted(tables.checkpoints());
-        let schema_versions = quoted(&tables.schema_versions());
-        let sequence = qualified(&format!("{}_global_position_seq", tables.events()));
+        let events = quoted(tables, tables.events().as_str());
+        let schema_versions = quoted(tables, tables.schema_versions().as_str());
+        let sequence = quoted(tables, &format!("{}_global_position_seq", tables.events()));
         let sequence_name = format!("'{sequence}'");
         // Locks and settings carry the table's oid, so that stores in one database keep apart.
         let events_oid = format!("'{events}'::regclass::oid");
@@ -73,36 +60,19 @@ impl Statements {
                 include_str!("../sql/notification_channel.sql"),
                 events_oid = events_oid
             )),
-            register_projection: trusted(format!(
-                include_str!("../sql/register_projection.sql"),
-                projections = projections
-            )),
-            partition_total: trusted(format!(
-                include_str!("../sql/partition_total.sql"),
-                projections = projections
-            )),
-            register_checkpoints: trusted(format!(
-                include_str!("../sql/register_checkpoints.sql"),
-                checkpoints = checkpoints
-            )),
-            lock_checkpoint: trusted(format!(
-                include_str!("../sql/lock_checkpoint.sql"),
-                checkpoints = checkpoints
-            )),
-            save_checkpoint: trusted(format!(
-                include_str!("../sql/save_checkpoint.sql"),
-                checkpoints = checkpoints
-            )),
-            checkpoints: trusted(format!(
-                include_str!("../sql/checkpoints.sql"),
-                checkpoints = checkpoints,
-                projections = projections
-            )),
         }
     }
 }
 
-/// The only places of a statement that vary are names that [`SqlName`] has validated.
-fn trusted(sql: String) -> SqlStr {
+/// A name in quotes, with the schema if there is one.
+pub(crate) fn quoted(tables: &TableNames, name: &str) -> String {
+    match tables.schema() {
+        Some(schema) => format!("\"{schema}\".\"{name}\""),
+        None => format!("\"{name}\""),
+    }
+}
+
+/// The only places of a statement that vary are names that [`es::SqlName`] has validated.
+pub(crate) fn trusted(sql: String) -> SqlStr {
     AssertSqlSafe(std::sync::Arc::<str>::from(sql)).into_sql_str()
 }

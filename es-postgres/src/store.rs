@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use es::{
-    AppendError, AppendResult, AppendStatements, CheckpointError, CheckpointStore, Event,
-    EventFilter, EventStore, ExistingEvent, ExpectedVersion, Horizon, Insertion, Partition,
-    PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream,
+    AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
+    ExpectedVersion, Horizon, Insertion, PersistedEvent, Position, ReadWindow, StoreError, Stream,
     StreamId, TableNames, Version, VersionRange, append_guarded,
 };
 use sqlx::postgres::PgArguments;
@@ -16,6 +15,7 @@ use uuid::Uuid;
 
 use crate::error::{append_error, store_error};
 use crate::horizon::horizon;
+use crate::projection_statements::ProjectionStatements;
 use crate::record;
 use crate::schema;
 use crate::statements::Statements;
@@ -24,13 +24,18 @@ use crate::statements::Statements;
 #[derive(Debug, Clone)]
 pub struct PgEventStore {
     statements: Arc<Statements>,
+    pub(crate) projections: Arc<ProjectionStatements>,
     keeps_statements: bool,
 }
 
 impl PgEventStore {
     /// A store whose tables have these names.
     pub fn new(tables: &TableNames) -> Self {
-        PgEventStore { statements: Arc::new(Statements::new(tables)), keeps_statements: true }
+        PgEventStore {
+            statements: Arc::new(Statements::new(tables)),
+            projections: Arc::new(ProjectionStatements::new(tables)),
+            keeps_statements: true,
+        }
     }
 
     /// Prepares each statement anew, without a name, at the price of a second round trip: for a
@@ -49,7 +54,7 @@ impl PgEventStore {
         row.and_then(|row| row.try_get(0)).map_err(store_error)
     }
 
-    fn query(&self, sql: &SqlStr) -> Query<'static, Postgres, PgArguments> {
+    pub(crate) fn query(&self, sql: &SqlStr) -> Query<'static, Postgres, PgArguments> {
         sqlx::query(sql.clone()).persistent(self.keeps_statements)
     }
 }
@@ -203,93 +208,6 @@ impl AppendStatements for PgEventStore {
             .await
             .map_err(store_error)?;
         rows.iter().map(record::existing_event).collect()
-    }
-}
-
-impl CheckpointStore for PgEventStore {
-    async fn register_checkpoint(
-        &self,
-        conn: &mut PgConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-    ) -> Result<Position, CheckpointError> {
-        let registered = self
-            .query(&self.statements.register_projection)
-            .bind(projection.as_str())
-            .bind(i32::from(partition.total()))
-            .execute(&mut *conn)
-            .await
-            .map_err(store_error)?;
-        let row = self
-            .query(&self.statements.partition_total)
-            .bind(projection.as_str())
-            .fetch_one(&mut *conn)
-            .await
-            .map_err(store_error)?;
-        let stored: i32 = row.try_get(0).map_err(store_error)?;
-        CheckpointError::check_partition_total(projection, stored.into(), partition)?;
-        if registered.rows_affected() > 0 {
-            self.query(&self.statements.register_checkpoints)
-                .bind(projection.as_str())
-                .bind(i32::from(partition.total()))
-                .execute(&mut *conn)
-                .await
-                .map_err(store_error)?;
-        }
-        self.lock_checkpoint(conn, projection, partition).await
-    }
-
-    async fn lock_checkpoint(
-        &self,
-        conn: &mut PgConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-    ) -> Result<Position, CheckpointError> {
-        let row = self
-            .query(&self.statements.lock_checkpoint)
-            .bind(projection.as_str())
-            .bind(i32::from(partition.index()))
-            .fetch_optional(conn)
-            .await
-            .map_err(store_error)?;
-        match row {
-            None => Err(CheckpointError::Missing { projection: projection.clone(), partition }),
-            Some(row) => Ok(record::number(&row, 0)?),
-        }
-    }
-
-    async fn save_checkpoint(
-        &self,
-        conn: &mut PgConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-        from: Position,
-        to: Position,
-    ) -> Result<(), CheckpointError> {
-        let saved = self
-            .query(&self.statements.save_checkpoint)
-            .bind(projection.as_str())
-            .bind(i32::from(partition.index()))
-            .bind(from.get())
-            .bind(to.get())
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
-        CheckpointError::check_moved(saved.rows_affected(), projection, partition, from)
-    }
-
-    async fn checkpoints(
-        &self,
-        conn: &mut PgConnection,
-        projection: &ProjectionName,
-    ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
-        let rows = self
-            .query(&self.statements.checkpoints)
-            .bind(projection.as_str())
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
-        rows.iter().map(record::partition_checkpoint).collect()
     }
 }
 

@@ -49,6 +49,8 @@
 //! ```
 
 mod error;
+mod projection_statements;
+mod projections;
 mod record;
 mod source;
 mod statements;

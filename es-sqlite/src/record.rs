@@ -1,10 +1,12 @@
 //! From rows to values.
 
 use bytes::Bytes;
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use es::{
-    EventRecord, ExistingEvent, InsertedEvents, Insertion, PartitionCheckpoint, PersistedEvent,
-    SharedStrings, StoreError, StreamId,
+    Checkpoint, CheckpointError, CheckpointRecord, DeadLetter, DeadLetterRecord, EventRecord,
+    ExistingEvent, InsertedEvents, Insertion, Partition, PartitionCheckpoint, PartitionRecord,
+    PartitionState, PersistedEvent, ProjectionName, ProjectionState, SharedStrings, StoreError,
+    StreamId, WorkerId,
 };
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
@@ -21,11 +23,7 @@ pub(crate) fn events(rows: &[SqliteRow]) -> Result<Vec<PersistedEvent>, StoreErr
 /// The columns are those of `read_stream.sql` and `read_window.sql`, by number.
 fn event(row: &SqliteRow, shared: &mut SharedStrings) -> Result<PersistedEvent, StoreError> {
     let record = event_record(row).map_err(store_error)?;
-    let microseconds: i64 = row.try_get(13).map_err(store_error)?;
-    let created_at = DateTime::from_timestamp_micros(microseconds);
-    let created_at = created_at.ok_or_else(|| {
-        StoreError::corrupt(format!("event {} has an impossible time", record.global_position))
-    })?;
+    let created_at = time(row, 13)?;
     PersistedEvent::from_record(EventRecord { created_at, ..record }, shared)
 }
 
@@ -72,6 +70,92 @@ pub(crate) fn partition_checkpoint(row: &SqliteRow) -> Result<PartitionCheckpoin
     let (index, total): (i64, i64) =
         (row.try_get(0).map_err(store_error)?, row.try_get(1).map_err(store_error)?);
     PartitionCheckpoint::from_record(index, total, row.try_get(2).map_err(store_error)?)
+}
+
+/// A row of `lock_checkpoint.sql`.
+pub(crate) fn checkpoint(
+    row: &SqliteRow,
+    projection: &ProjectionName,
+    partition: Partition,
+) -> Result<Checkpoint, CheckpointError> {
+    let record = CheckpointRecord {
+        position: row.try_get(0).map_err(store_error)?,
+        epoch: row.try_get(1).map_err(store_error)?,
+        replay_until: row.try_get(2).map_err(store_error)?,
+        stop_at: row.try_get(3).map_err(store_error)?,
+        partition_total: row.try_get::<i64, _>(4).map_err(store_error)?,
+        is_paused: row.try_get(5).map_err(store_error)?,
+        has_dead_letters: row.try_get::<bool, _>(6).map_err(store_error)?,
+    };
+    Checkpoint::from_record(record, projection, partition)
+}
+
+/// A row of `projections.sql` or `lock_projection.sql`.
+pub(crate) fn projection(row: &SqliteRow) -> Result<ProjectionState, StoreError> {
+    let total: i64 = row.try_get(1).map_err(store_error)?;
+    let is_paused = row.try_get(2).map_err(store_error)?;
+    let rescale_to: Option<i64> = row.try_get(3).map_err(store_error)?;
+    let name = row.try_get(0).map_err(store_error)?;
+    ProjectionState::from_record(name, total, is_paused, rescale_to)
+}
+
+/// A row of `partitions.sql`.
+pub(crate) fn partition(row: &SqliteRow) -> Result<PartitionState, StoreError> {
+    let integer = |column: usize| row.try_get::<i64, _>(column).map_err(store_error);
+    PartitionState::from_record(PartitionRecord {
+        partition_index: integer(0)?,
+        partition_total: integer(1)?,
+        position: row.try_get(2).map_err(store_error)?,
+        epoch: row.try_get(3).map_err(store_error)?,
+        replay_until: row.try_get(4).map_err(store_error)?,
+        stop_at: row.try_get(5).map_err(store_error)?,
+        owner: row.try_get(6).map_err(store_error)?,
+        lease_left_micros: row.try_get(7).map_err(store_error)?,
+        attempts: integer(8)?,
+        last_error: row.try_get(9).map_err(store_error)?,
+    })
+}
+
+/// A row of `workers.sql`.
+pub(crate) fn worker(row: &SqliteRow) -> Result<WorkerId, StoreError> {
+    let name: &str = row.try_get(0).map_err(store_error)?;
+    WorkerId::new(name).map_err(|error| StoreError::corrupt(error.to_string()))
+}
+
+/// A row of `dead_letters.sql` or `dead_letter_queue.sql`.
+pub(crate) fn dead_letter(row: &SqliteRow) -> Result<DeadLetter, StoreError> {
+    DeadLetter::from_record(DeadLetterRecord {
+        position: row.try_get(0).map_err(store_error)?,
+        bounded_context: row.try_get(1).map_err(store_error)?,
+        aggregate_type: row.try_get(2).map_err(store_error)?,
+        aggregate_id: row.try_get(3).map_err(store_error)?,
+        attempts: row.try_get::<i64, _>(4).map_err(store_error)?,
+        error: row.try_get(5).map_err(store_error)?,
+        parked_at: time(row, 6)?,
+    })
+}
+
+/// A row of `dead_letter_counts.sql`.
+pub(crate) fn dead_letter_count(row: &SqliteRow) -> Result<(u16, u64), StoreError> {
+    let index: i64 = row.try_get(0).map_err(store_error)?;
+    let index = u16::try_from(index);
+    let index = index.map_err(|error| StoreError::corrupt(error.to_string()))?;
+    let count: i64 = row.try_get(1).map_err(store_error)?;
+    Ok((index, count.unsigned_abs()))
+}
+
+/// A row of `parked_streams.sql`.
+pub(crate) fn stream(row: &SqliteRow) -> Result<StreamId, StoreError> {
+    let text = |column: usize| row.try_get::<&str, _>(column).map_err(store_error);
+    let stream = StreamId::new(text(0)?, text(1)?, text(2)?);
+    stream.map_err(|error| StoreError::corrupt(error.to_string()))
+}
+
+/// A column of microseconds since 1970.
+fn time(row: &SqliteRow, column: usize) -> Result<DateTime<Utc>, StoreError> {
+    let microseconds: i64 = row.try_get(column).map_err(store_error)?;
+    DateTime::from_timestamp_micros(microseconds)
+        .ok_or_else(|| StoreError::corrupt(format!("an impossible time, {microseconds}")))
 }
 
 /// A column that is never negative.

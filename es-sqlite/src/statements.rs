@@ -24,19 +24,11 @@ pub(crate) struct Statements {
     pub(crate) read_window: SqlStr,
     pub(crate) horizon: SqlStr,
     pub(crate) schema_version: SqlStr,
-    pub(crate) register_projection: SqlStr,
-    pub(crate) partition_total: SqlStr,
-    pub(crate) register_checkpoints: SqlStr,
-    pub(crate) lock_checkpoint: SqlStr,
-    pub(crate) save_checkpoint: SqlStr,
-    pub(crate) checkpoints: SqlStr,
 }
 
 impl Statements {
     pub(crate) fn new(tables: &TableNames) -> Self {
         let events = quoted(tables.events());
-        let projections = quoted(tables.projections());
-        let checkpoints = quoted(tables.checkpoints());
         let schema_versions = quoted(&tables.schema_versions());
         let append_template =
             format!(include_str!("../sql/append.sql"), events = events, rows = ROWS);
@@ -61,31 +53,6 @@ impl Statements {
             schema_version: trusted(format!(
                 include_str!("../sql/schema_version.sql"),
                 schema_versions = schema_versions
-            )),
-            register_projection: trusted(format!(
-                include_str!("../sql/register_projection.sql"),
-                projections = projections
-            )),
-            partition_total: trusted(format!(
-                include_str!("../sql/partition_total.sql"),
-                projections = projections
-            )),
-            register_checkpoints: trusted(format!(
-                include_str!("../sql/register_checkpoints.sql"),
-                checkpoints = checkpoints
-            )),
-            lock_checkpoint: trusted(format!(
-                include_str!("../sql/lock_checkpoint.sql"),
-                checkpoints = checkpoints
-            )),
-            save_checkpoint: trusted(format!(
-                include_str!("../sql/save_checkpoint.sql"),
-                checkpoints = checkpoints
-            )),
-            checkpoints: trusted(format!(
-                include_str!("../sql/checkpoints.sql"),
-                checkpoints = checkpoints,
-                projections = projections
             )),
         }
     }
@@ -122,10 +89,10 @@ fn render_append(template: &str, count: usize) -> String {
 }
 
 /// The only places of a statement that vary are names that [`SqlName`] has validated.
-fn trusted(sql: String) -> SqlStr {
+pub(crate) fn trusted(sql: String) -> SqlStr {
     AssertSqlSafe(std::sync::Arc::<str>::from(sql)).into_sql_str()
 }
 
-fn quoted(name: &SqlName) -> String {
+pub(crate) fn quoted(name: &SqlName) -> String {
     format!("\"{name}\"")
 }

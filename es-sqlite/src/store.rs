@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use es::{
-    AppendError, AppendResult, AppendStatements, CheckpointError, CheckpointStore, Event,
-    EventFilter, EventStore, ExistingEvent, ExpectedVersion, Horizon, Insertion, Partition,
-    PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream,
+    AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
+    ExpectedVersion, Horizon, Insertion, PersistedEvent, Position, ReadWindow, StoreError, Stream,
     StreamId, TableNames, Version, VersionRange, append_guarded, check_schema_version,
 };
 use sqlx::{Row, SqliteConnection};
 
 use crate::error::{DATABASE, is_taken_event_id, store_error};
+use crate::projection_statements::ProjectionStatements;
 use crate::record;
 use crate::statements::Statements;
 
@@ -18,12 +18,16 @@ use crate::statements::Statements;
 #[derive(Debug, Clone)]
 pub struct SqliteEventStore {
     statements: Arc<Statements>,
+    pub(crate) projections: Arc<ProjectionStatements>,
 }
 
 impl SqliteEventStore {
     /// A store whose tables have these names. A schema name is not used: SQLite has none.
     pub fn new(tables: &TableNames) -> Self {
-        SqliteEventStore { statements: Arc::new(Statements::new(tables)) }
+        SqliteEventStore {
+            statements: Arc::new(Statements::new(tables)),
+            projections: Arc::new(ProjectionStatements::new(tables)),
+        }
     }
 }
 
@@ -180,90 +184,8 @@ impl AppendStatements for SqliteEventStore {
     }
 }
 
-impl CheckpointStore for SqliteEventStore {
-    async fn register_checkpoint(
-        &self,
-        conn: &mut SqliteConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-    ) -> Result<Position, CheckpointError> {
-        let registered = sqlx::query(self.statements.register_projection.clone())
-            .bind(projection.as_str().to_owned())
-            .bind(partition.total())
-            .execute(&mut *conn)
-            .await
-            .map_err(store_error)?;
-        let row = sqlx::query(self.statements.partition_total.clone())
-            .bind(projection.as_str().to_owned())
-            .fetch_one(&mut *conn)
-            .await
-            .map_err(store_error)?;
-        let stored = row.try_get(0).map_err(store_error)?;
-        CheckpointError::check_partition_total(projection, stored, partition)?;
-        if registered.rows_affected() > 0 {
-            sqlx::query(self.statements.register_checkpoints.clone())
-                .bind(projection.as_str().to_owned())
-                .bind(partition.total())
-                .execute(&mut *conn)
-                .await
-                .map_err(store_error)?;
-        }
-        self.lock_checkpoint(conn, projection, partition).await
-    }
-
-    async fn lock_checkpoint(
-        &self,
-        conn: &mut SqliteConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-    ) -> Result<Position, CheckpointError> {
-        let row = sqlx::query(self.statements.lock_checkpoint.clone())
-            .bind(projection.as_str().to_owned())
-            .bind(partition.index())
-            .fetch_optional(conn)
-            .await
-            .map_err(store_error)?;
-        match row {
-            None => Err(CheckpointError::Missing { projection: projection.clone(), partition }),
-            Some(row) => Ok(record::number(&row, 0)?),
-        }
-    }
-
-    async fn save_checkpoint(
-        &self,
-        conn: &mut SqliteConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-        from: Position,
-        to: Position,
-    ) -> Result<(), CheckpointError> {
-        let saved = sqlx::query(self.statements.save_checkpoint.clone())
-            .bind(projection.as_str().to_owned())
-            .bind(partition.index())
-            .bind(from.get())
-            .bind(to.get())
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
-        CheckpointError::check_moved(saved.rows_affected(), projection, partition, from)
-    }
-
-    async fn checkpoints(
-        &self,
-        conn: &mut SqliteConnection,
-        projection: &ProjectionName,
-    ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
-        let rows = sqlx::query(self.statements.checkpoints.clone())
-            .bind(projection.as_str().to_owned())
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
-        rows.iter().map(record::partition_checkpoint).collect()
-    }
-}
-
 /// SQLite has no arrays to bind; it reads JSON ones instead.
-fn json_array(values: impl IntoIterator<Item = impl Into<String>>) -> String {
+pub(crate) fn json_array(values: impl IntoIterator<Item = impl Into<String>>) -> String {
     let values = values.into_iter().map(|value| serde_json::Value::String(value.into()));
     serde_json::Value::Array(values.collect()).to_string()
 }

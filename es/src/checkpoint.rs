@@ -3,6 +3,7 @@
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -31,6 +32,112 @@ impl fmt::Display for ProjectionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
+}
+
+/// Counts who may move a checkpoint. It goes up whenever a worker claims the partition and whenever
+/// an operator changes the projection, so whoever holds an older one can no longer commit.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Epoch(i64);
+
+impl Epoch {
+    /// The epoch of a new projection.
+    pub const FIRST: Epoch = Epoch(0);
+
+    /// The number, as stored; never negative.
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    /// The one after this.
+    #[must_use]
+    pub fn next(self) -> Epoch {
+        Epoch(self.0.saturating_add(1))
+    }
+}
+
+/// Fails for a negative number, with the number.
+impl TryFrom<i64> for Epoch {
+    type Error = i64;
+
+    fn try_from(epoch: i64) -> Result<Self, i64> {
+        if epoch < 0 { Err(epoch) } else { Ok(Epoch(epoch)) }
+    }
+}
+
+/// What a worker finds when it locks a checkpoint.
+///
+/// Within one epoch only the position changes, and whether there are dead letters: whatever else
+/// an operator changes, the epoch goes up with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// The position through which everything for the partition is handled.
+    pub position: Position,
+    /// Who may move it.
+    pub epoch: Epoch,
+    /// Events at or before this position were handled before: the projection was reset.
+    pub replay_until: Position,
+    /// The checkpoint does not move beyond this position: the projection is about to be given
+    /// another number of partitions.
+    pub stop_at: Option<Position>,
+    /// Whether an operator has paused the projection.
+    pub is_paused: bool,
+    /// Whether the projection, in whichever partition, has dead letters.
+    pub has_dead_letters: bool,
+}
+
+/// The columns of a locked checkpoint, as an adapter reads them.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the columns of the same names, documented in the schema")]
+pub struct CheckpointRecord {
+    pub position: i64,
+    pub epoch: i64,
+    pub replay_until: i64,
+    pub stop_at: Option<i64>,
+    pub partition_total: i64,
+    pub is_paused: bool,
+    pub has_dead_letters: bool,
+}
+
+impl Checkpoint {
+    /// Decodes a row.
+    ///
+    /// # Errors
+    ///
+    /// [`CheckpointError::PartitionCount`] if the projection has another number of partitions by
+    /// now, [`StoreError::Corrupt`] if the row holds what no worker saved.
+    pub fn from_record(
+        record: CheckpointRecord,
+        projection: &ProjectionName,
+        partition: Partition,
+    ) -> Result<Self, CheckpointError> {
+        CheckpointError::check_partition_total(projection, record.partition_total, partition)?;
+        let corrupt = |number: i64| {
+            let what = format!("projection {projection}, partition {partition}, has {number}");
+            StoreError::corrupt(what)
+        };
+        let position = |number: i64| Position::try_from(number).map_err(corrupt);
+        Ok(Checkpoint {
+            position: position(record.position)?,
+            epoch: Epoch::try_from(record.epoch).map_err(corrupt)?,
+            replay_until: position(record.replay_until)?,
+            stop_at: record.stop_at.map(position).transpose()?,
+            is_paused: record.is_paused,
+            has_dead_letters: record.has_dead_letters,
+        })
+    }
+}
+
+/// How a checkpoint is to be moved, and what must hold for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointMove {
+    /// The epoch the worker took the partition up in.
+    pub epoch: Epoch,
+    /// Where the worker believes the checkpoint to be.
+    pub from: Position,
+    /// Where it is to be.
+    pub to: Position,
+    /// Extends the worker's lease by so much from now, by the database's clock.
+    pub lease: Option<Duration>,
 }
 
 /// How far one partition of a projection has come.
@@ -66,7 +173,7 @@ pub enum CheckpointError {
     /// under another count would skip or repeat events.
     #[error(
         "projection {projection} has {stored} partitions, not {asked}: start it with {stored}, \
-         or give it another name to build it anew"
+         rescale it, or give it another name to build it anew"
     )]
     PartitionCount {
         /// The projection.
@@ -165,33 +272,35 @@ pub trait CheckpointStore: EventStore {
         conn: &mut Self::Connection,
         projection: &ProjectionName,
         partition: Partition,
-    ) -> impl Future<Output = Result<Position, CheckpointError>> + Send;
+    ) -> impl Future<Output = Result<Checkpoint, CheckpointError>> + Send;
 
     /// Reads the checkpoint and keeps every other transaction from moving it until this one ends.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Missing`] if there is none.
+    /// [`CheckpointError::Missing`] if there is none, [`CheckpointError::PartitionCount`] if the
+    /// projection has another number of partitions.
     fn lock_checkpoint(
         &self,
         conn: &mut Self::Connection,
         projection: &ProjectionName,
         partition: Partition,
-    ) -> impl Future<Output = Result<Position, CheckpointError>> + Send;
+    ) -> impl Future<Output = Result<Checkpoint, CheckpointError>> + Send;
 
-    /// Moves the checkpoint from `from` to `to`, if it is at `from`.
+    /// Moves the checkpoint, if epoch and position are what the move says and it does not go
+    /// beyond [`stop_at`](Checkpoint::stop_at). Forgets the failures that were recorded.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError::Stale`] if it is elsewhere or gone. This is the fence that makes
-    /// effects exactly once, so it must hold even where `lock_checkpoint` was not called.
+    /// [`CheckpointError::Stale`] if it is elsewhere, of another epoch, held back, or gone. This
+    /// is the fence that makes effects exactly once, so it must hold even where
+    /// `lock_checkpoint` was not called.
     fn save_checkpoint(
         &self,
         conn: &mut Self::Connection,
         projection: &ProjectionName,
         partition: Partition,
-        from: Position,
-        to: Position,
+        to: CheckpointMove,
     ) -> impl Future<Output = Result<(), CheckpointError>> + Send;
 
     /// The checkpoints of a projection by partition; empty if it was never registered.

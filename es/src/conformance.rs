@@ -32,11 +32,15 @@ mod append;
 mod checkpoints;
 mod concurrency;
 mod contents;
+mod dead_letters;
 mod fixture;
+mod forward;
+mod leases;
 mod memory_harness;
 mod model;
 mod reads;
 mod repetition;
+mod settings;
 mod transactions;
 
 use std::future::Future;
@@ -47,12 +51,18 @@ pub use append::*;
 pub use checkpoints::*;
 pub use concurrency::*;
 pub use contents::*;
+pub use dead_letters::*;
 pub use fixture::{Fixture, seed};
+pub use leases::*;
 pub use memory_harness::MemoryHarness;
 pub use model::*;
 pub use reads::*;
 pub use repetition::*;
+pub use settings::*;
 pub use transactions::*;
+
+/// A point in time, as events have it.
+pub type UtcTime = chrono::DateTime<chrono::Utc>;
 
 /// The connection of a harness's source.
 pub type Conn<H> = <<H as Harness>::Source as EventSource>::Connection;
@@ -160,6 +170,24 @@ macro_rules! conformance_tests {
             partitions_have_their_own_checkpoints
             another_partition_count_is_refused
             a_missing_checkpoint_is_an_error
+            a_stale_epoch_cannot_save
+            a_checkpoint_stops_at_its_barrier
+            claims_are_exclusive
+            an_expired_lease_is_taken_over
+            a_lease_is_renewed_alone_and_with_a_checkpoint
+            a_release_frees_at_once
+            a_locked_partition_is_not_claimed
+            a_paused_projection_is_not_claimed
+            workers_are_there_until_they_leave_or_expire
+            failures_are_noted_and_forgotten
+            settings_of_a_projection_are_kept
+            partitions_are_rewritten_as_told
+            a_deleted_projection_is_gone
+            dead_letters_keep_their_order
+            dead_letters_are_counted_by_partition
+            dead_letters_are_removed_as_told
+            a_dead_letter_rolls_back_with_its_transaction
+            a_position_is_found_by_its_time
             random_operations_agree_with_the_memory_store
         );
         $($crate::conformance_tests!(@capability $capability $harness);)*

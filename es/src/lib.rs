@@ -4,7 +4,8 @@
 //!
 //! - the values: [`Event`], [`PersistedEvent`], [`StreamId`], [`Version`], [`Position`],
 //!   [`ExpectedVersion`], [`AppendResult`], [`Stream`];
-//! - the contracts an adapter fulfils: [`EventStore`], [`CheckpointStore`], [`EventSource`];
+//! - the contracts an adapter fulfils: [`EventStore`], [`CheckpointStore`],
+//!   [`ProjectionStore`], [`EventSource`];
 //! - the decisions every adapter shares: what a rejected append means ([`RejectedAppend`]),
 //!   how far one read of the log may go ([`ReadWindow`]), which partition a stream belongs to
 //!   ([`Slot`], [`Partition`]).
@@ -22,6 +23,8 @@ mod identifier;
 mod partition;
 mod persisted_event;
 mod position;
+mod projection_state;
+mod projection_store;
 mod read;
 mod schema;
 mod source;
@@ -39,7 +42,10 @@ pub use append::{
     ExistingEvent, InsertedEvents, Insertion, InvalidAppend, METADATA_BYTES_MAX, PAYLOAD_BYTES_MAX,
     RejectedAppend, append_guarded, validate_append,
 };
-pub use checkpoint::{CheckpointError, CheckpointStore, PartitionCheckpoint, ProjectionName};
+pub use checkpoint::{
+    Checkpoint, CheckpointError, CheckpointMove, CheckpointRecord, CheckpointStore, Epoch,
+    PartitionCheckpoint, ProjectionName,
+};
 pub use error::{AppendError, StoreError, TransactionState, is_retryable};
 pub use event::{Event, InvalidEvent};
 pub use filter::EventFilter;
@@ -47,6 +53,11 @@ pub use identifier::{IDENTIFIER_BYTES_MAX, InvalidIdentifier};
 pub use partition::{InvalidPartition, Partition, SLOT_COUNT, Slot};
 pub use persisted_event::{DecodeError, EventRecord, PersistedEvent, SharedStrings};
 pub use position::Position;
+pub use projection_state::{
+    DeadLetter, DeadLetterRecord, PartitionRecord, PartitionSeed, PartitionState, ProjectionState,
+    WorkerId,
+};
+pub use projection_store::ProjectionStore;
 pub use read::{EventBatch, Horizon, HorizonHolder, ReadLimit, ReadWindow, dense_prefix_length};
 pub use schema::{InvalidTableName, SCHEMA_VERSION, SqlName, TableNames, check_schema_version};
 pub use source::EventSource;

@@ -27,19 +27,21 @@
 //! ```
 
 mod connection;
+mod projections;
 mod state;
+mod tables;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::{
-    AppendError, AppendResult, CheckpointError, CheckpointStore, Event, EventFilter, EventSource,
-    EventStore, ExpectedVersion, Horizon, Partition, PartitionCheckpoint, PersistedEvent, Position,
-    ProjectionName, ReadWindow, RejectedAppend, StoreError, Stream, StreamId, Version,
-    VersionRange, validate_append,
+    AppendError, AppendResult, Event, EventFilter, EventSource, EventStore, ExpectedVersion,
+    Horizon, PersistedEvent, Position, ReadWindow, RejectedAppend, StoreError, Stream, StreamId,
+    Version, VersionRange, validate_append,
 };
 
 pub use connection::MemoryConnection;
-use state::{CheckpointKey, Lock, State};
+use state::{Clock, Lock, State};
 
 /// An event store in memory. Clones share their contents.
 #[derive(Debug, Default, Clone)]
@@ -55,6 +57,13 @@ fn lock(state: &SharedState) -> MutexGuard<'_, State> {
 }
 
 impl MemoryStore {
+    /// A store whose leases run by `clock`, which says how much time has passed since whenever it
+    /// likes: for tests in virtual time. The default takes the operating system's.
+    pub fn with_clock(clock: impl Fn() -> Duration + Send + Sync + 'static) -> Self {
+        let state = State::new(Clock(Arc::new(clock)));
+        MemoryStore { state: Arc::new(Mutex::new(state)) }
+    }
+
     /// Opens a connection: the thing that has, or has not, a transaction.
     pub fn connect(&self) -> MemoryConnection {
         MemoryConnection::new(Arc::clone(&self.state))
@@ -133,76 +142,6 @@ impl EventStore for MemoryStore {
 
     async fn check_schema(&self, _conn: &mut MemoryConnection) -> Result<(), StoreError> {
         Ok(())
-    }
-}
-
-impl CheckpointStore for MemoryStore {
-    async fn register_checkpoint(
-        &self,
-        conn: &mut MemoryConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-    ) -> Result<Position, CheckpointError> {
-        conn.in_transaction(|state, transaction| {
-            let key = CheckpointKey::new(projection, partition);
-            let locks = [Lock::Projection(projection.clone()), Lock::Checkpoint(key.clone())];
-            state.acquire(transaction, locks)?;
-            if let Some(stored) = state.partition_total(transaction, projection) {
-                CheckpointError::check_partition_total(projection, stored.into(), partition)?;
-            }
-            if state.partition_total(transaction, projection).is_none() {
-                let all = Partition::split(partition.total()).into_iter().flatten();
-                let start = |of| (CheckpointKey::new(projection, of), Position::START);
-                transaction.checkpoints.extend(all.map(start));
-                transaction.projections.insert(projection.clone(), partition.total());
-            }
-            state.checkpoint(transaction, &key).ok_or_else(|| CheckpointError::Missing {
-                projection: projection.clone(),
-                partition,
-            })
-        })
-    }
-
-    async fn lock_checkpoint(
-        &self,
-        conn: &mut MemoryConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-    ) -> Result<Position, CheckpointError> {
-        conn.in_transaction(|state, transaction| {
-            let key = CheckpointKey::new(projection, partition);
-            state.acquire(transaction, [Lock::Checkpoint(key.clone())])?;
-            state.checkpoint(transaction, &key).ok_or_else(|| CheckpointError::Missing {
-                projection: projection.clone(),
-                partition,
-            })
-        })
-    }
-
-    async fn save_checkpoint(
-        &self,
-        conn: &mut MemoryConnection,
-        projection: &ProjectionName,
-        partition: Partition,
-        from: Position,
-        to: Position,
-    ) -> Result<(), CheckpointError> {
-        conn.in_transaction(|state, transaction| {
-            let key = CheckpointKey::new(projection, partition);
-            state.acquire(transaction, [Lock::Checkpoint(key.clone())])?;
-            let moved = u64::from(state.checkpoint(transaction, &key) == Some(from));
-            CheckpointError::check_moved(moved, projection, partition, from)?;
-            transaction.checkpoints.insert(key, to);
-            Ok(())
-        })
-    }
-
-    async fn checkpoints(
-        &self,
-        conn: &mut MemoryConnection,
-        projection: &ProjectionName,
-    ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
-        conn.read(|state, transaction| state.checkpoints(transaction, projection))
     }
 }
 

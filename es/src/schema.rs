@@ -137,6 +137,23 @@ impl TableNames {
         &self.checkpoints
     }
 
+    /// The table of the workers that claim partitions, one row for each and each projection: the
+    /// projections table's name in the singular, as far as an `s` makes the plural, and `_workers`.
+    pub fn workers(&self) -> SqlName {
+        SqlName(format!("{}_workers", self.projection()))
+    }
+
+    /// The table of the events that projections have parked: the name in the singular likewise,
+    /// and `_dead_letters`.
+    pub fn dead_letters(&self) -> SqlName {
+        SqlName(format!("{}_dead_letters", self.projection()))
+    }
+
+    fn projection(&self) -> &str {
+        let name = self.projections.as_str();
+        name.strip_suffix('s').unwrap_or(name)
+    }
+
     /// The table that records the schema's version: the events table's name and `_schema`.
     pub fn schema_versions(&self) -> SqlName {
         SqlName(format!("{}_schema", self.events))

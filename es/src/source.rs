@@ -4,18 +4,18 @@ use std::error::Error;
 use std::future::Future;
 use std::ops::DerefMut;
 
-use crate::{CheckpointStore, StoreError};
+use crate::{ProjectionStore, StoreError};
 
 /// A store together with the pool its readers use: what a projection processor runs on.
 ///
-/// The processor holds at most one connection or transaction at a time, so a pool of one is
-/// enough for one processor.
+/// A processor holds one transaction at a time, and at most one connection beside it on which it
+/// reads ahead. It waits for none while it holds the other, so a pool of one is enough.
 pub trait EventSource: Send + Sync + 'static {
     /// What the store and a projection's handler work on.
     type Connection: Send + 'static;
 
     /// The store.
-    type Store: CheckpointStore<Connection = Self::Connection>;
+    type Store: ProjectionStore<Connection = Self::Connection>;
 
     /// A connection borrowed for a read; gives itself back when dropped.
     type Pooled: DerefMut<Target = Self::Connection> + Send;

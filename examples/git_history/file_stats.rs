@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use es::{EventFilter, PersistedEvent, ProjectionName};
-use projection::{HandlerError, Projection};
+use projection::{EventContext, HandlerError, Projection};
 
 use crate::backend::Backend;
 use crate::file_changed::FileChanged;
@@ -40,6 +40,7 @@ impl<B: Backend> Projection<B::Connection> for FileStats<B> {
         &self,
         conn: &mut B::Connection,
         event: &PersistedEvent,
+        _context: &EventContext,
     ) -> Result<(), HandlerError> {
         let change: FileChanged = event.payload_json()?;
         B::add_file_change(conn, event.aggregate_id(), &change).await?;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use es::{Partition, PersistedEvent, ProjectionName};
-use projection::{HandlerError, Processor, Projection, Runner};
+use projection::{EventContext, HandlerError, Processor, Projection, Runner};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Backend;
@@ -44,6 +44,7 @@ impl<B: Backend> Projection<B::Connection> for Effects<B> {
         &self,
         conn: &mut B::Connection,
         event: &PersistedEvent,
+        _context: &EventContext,
     ) -> Result<(), HandlerError> {
         Ok(B::apply(conn, event).await?)
     }

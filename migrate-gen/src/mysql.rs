@@ -30,6 +30,8 @@ pub(crate) fn render(schema: &Schema) -> Result<String, SchemaError> {
         appenders(names),
         projections(names),
         checkpoints(names),
+        workers(names),
+        dead_letters(names),
         schema_versions(names),
         insert_schema_version(names),
     ]);
@@ -53,6 +55,8 @@ fn check_names(schema: &Schema) -> Result<(), SchemaError> {
         tables.schema_versions(),
         tables.projections().clone(),
         tables.checkpoints().clone(),
+        tables.workers(),
+        tables.dead_letters(),
     ];
     // Whether the case of a table's name counts depends on the server, so it never counts here.
     // Indexes have their table's namespace, constraints and triggers each their own.
@@ -103,6 +107,14 @@ impl<'a> Names<'a> {
 
     fn checkpoints(self) -> String {
         self.qualified(self.tables.checkpoints())
+    }
+
+    fn workers(self) -> String {
+        self.qualified(self.tables.workers())
+    }
+
+    fn dead_letters(self) -> String {
+        self.qualified(self.tables.dead_letters())
     }
 
     fn schema_versions(self) -> String {
@@ -196,6 +208,18 @@ fn checkpoints(names: Names<'_>) -> String {
     )
 }
 
+fn workers(names: Names<'_>) -> String {
+    format!(include_str!("../sql/mysql/projection_workers.sql"), workers = names.workers())
+}
+
+fn dead_letters(names: Names<'_>) -> String {
+    format!(
+        include_str!("../sql/mysql/projection_dead_letters.sql"),
+        dead_letters = names.dead_letters(),
+        dead_letters_name = names.tables.dead_letters(),
+    )
+}
+
 fn schema_versions(names: Names<'_>) -> String {
     format!(
         include_str!("../sql/mysql/schema_versions.sql"),
@@ -212,7 +236,7 @@ fn insert_schema_version(names: Names<'_>) -> String {
 }
 
 /// One grant for each table, to all the roles: MySQL takes one table at a time.
-fn grants(names: Names<'_>, roles: &[SqlName]) -> [String; 6] {
+fn grants(names: Names<'_>, roles: &[SqlName]) -> [String; 8] {
     let roles = roles.iter().map(quoted).collect::<Vec<_>>().join(", ");
     [
         include_str!("../sql/mysql/grants_header.sql").to_owned(),
@@ -234,6 +258,16 @@ fn grants(names: Names<'_>, roles: &[SqlName]) -> [String; 6] {
         format!(
             include_str!("../sql/mysql/grant_checkpoints.sql"),
             checkpoints = names.checkpoints(),
+            roles = roles,
+        ),
+        format!(
+            include_str!("../sql/mysql/grant_workers.sql"),
+            workers = names.workers(),
+            roles = roles,
+        ),
+        format!(
+            include_str!("../sql/mysql/grant_dead_letters.sql"),
+            dead_letters = names.dead_letters(),
             roles = roles,
         ),
         format!(

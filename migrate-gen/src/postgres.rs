@@ -24,6 +24,9 @@ const EVENTS_SUFFIXES: [&str; 7] = [
 
 const PRIMARY_KEY_SUFFIX: &str = "_pkey";
 
+/// The index of the dead letters.
+const DEAD_LETTERS_SUFFIX: &str = "_queue_idx";
+
 pub(crate) fn render(schema: &Schema) -> Result<String, SchemaError> {
     check_names(schema)?;
     let names = Names { tables: &schema.tables };
@@ -40,6 +43,9 @@ pub(crate) fn render(schema: &Schema) -> Result<String, SchemaError> {
     parts.extend([
         projections(names),
         checkpoints(names),
+        workers(names),
+        dead_letters(names),
+        dead_letters_queue_idx(names),
         schema_versions(names),
         insert_schema_version(names),
     ]);
@@ -55,6 +61,8 @@ fn check_names(schema: &Schema) -> Result<(), SchemaError> {
         tables.events().clone(),
         tables.projections().clone(),
         tables.checkpoints().clone(),
+        tables.workers(),
+        tables.dead_letters(),
         tables.schema_versions(),
     ];
     let mut reserved = table_names.iter().chain(tables.schema()).chain(&schema.roles);
@@ -66,6 +74,7 @@ fn check_names(schema: &Schema) -> Result<(), SchemaError> {
     }
     let mut taken: Vec<String> =
         EVENTS_SUFFIXES.iter().map(|suffix| format!("{}{suffix}", tables.events())).collect();
+    taken.push(format!("{}{DEAD_LETTERS_SUFFIX}", tables.dead_letters()));
     taken.extend(table_names.iter().map(|name| format!("{name}{PRIMARY_KEY_SUFFIX}")));
     for name in table_names {
         // PostgreSQL keeps the case of names in quotes, so "Log" and "log" are two tables.
@@ -116,6 +125,14 @@ impl<'a> Names<'a> {
 
     fn checkpoints(self) -> String {
         self.qualified(self.tables.checkpoints())
+    }
+
+    fn workers(self) -> String {
+        self.qualified(self.tables.workers())
+    }
+
+    fn dead_letters(self) -> String {
+        self.qualified(self.tables.dead_letters())
     }
 
     fn schema_versions(self) -> String {
@@ -210,6 +227,25 @@ fn checkpoints(names: Names<'_>) -> String {
     )
 }
 
+fn workers(names: Names<'_>) -> String {
+    format!(include_str!("../sql/postgres/projection_workers.sql"), workers = names.workers())
+}
+
+fn dead_letters(names: Names<'_>) -> String {
+    format!(
+        include_str!("../sql/postgres/projection_dead_letters.sql"),
+        dead_letters = names.dead_letters(),
+    )
+}
+
+fn dead_letters_queue_idx(names: Names<'_>) -> String {
+    format!(
+        include_str!("../sql/postgres/projection_dead_letters_queue_idx.sql"),
+        dead_letters = names.dead_letters(),
+        dead_letters_name = names.tables.dead_letters(),
+    )
+}
+
 fn schema_versions(names: Names<'_>) -> String {
     format!(
         include_str!("../sql/postgres/schema_versions.sql"),
@@ -250,7 +286,13 @@ fn grants(names: Names<'_>, roles: &[SqlName]) -> Vec<String> {
         format!(
             include_str!("../sql/postgres/grant_projections.sql"),
             projections = names.projections(),
+            roles = roles,
+        ),
+        format!(
+            include_str!("../sql/postgres/grant_checkpoints.sql"),
             checkpoints = names.checkpoints(),
+            workers = names.workers(),
+            dead_letters = names.dead_letters(),
             roles = roles,
         ),
         format!(

@@ -18,6 +18,9 @@ pub(crate) fn render(schema: &Schema) -> Result<String, SchemaError> {
     parts.extend([
         projections(tables),
         checkpoints(tables),
+        workers(tables),
+        dead_letters(tables),
+        dead_letters_queue_idx(tables),
         schema_versions(tables),
         insert_schema_version(tables),
     ]);
@@ -46,6 +49,8 @@ fn check_names(tables: &TableNames) -> Result<(), SchemaError> {
         tables.events().clone(),
         tables.projections().clone(),
         tables.checkpoints().clone(),
+        tables.workers(),
+        tables.dead_letters(),
         tables.schema_versions(),
     ];
     // SQLite folds the case of ASCII letters in names, even of those in quotes.
@@ -102,6 +107,24 @@ fn checkpoints(tables: &TableNames) -> String {
         include_str!("../sql/sqlite/projection_checkpoints.sql"),
         checkpoints = tables.checkpoints(),
         projections = tables.projections(),
+    )
+}
+
+fn workers(tables: &TableNames) -> String {
+    format!(include_str!("../sql/sqlite/projection_workers.sql"), workers = tables.workers())
+}
+
+fn dead_letters(tables: &TableNames) -> String {
+    format!(
+        include_str!("../sql/sqlite/projection_dead_letters.sql"),
+        dead_letters = tables.dead_letters(),
+    )
+}
+
+fn dead_letters_queue_idx(tables: &TableNames) -> String {
+    format!(
+        include_str!("../sql/sqlite/projection_dead_letters_queue_idx.sql"),
+        dead_letters = tables.dead_letters(),
     )
 }
 

@@ -8,19 +8,27 @@
 //! }
 //! ```
 
+mod elastic;
 mod failures;
 mod faulty;
 mod fixture;
+mod frozen;
 mod handling;
+mod operations;
+mod policies;
 mod polls;
 mod rendezvous;
 mod workers;
 
+pub use elastic::*;
 pub use es::conformance::{Harness, run};
 pub use failures::*;
 pub use faulty::{CommitFault, Faulty};
 pub use fixture::{Recorder, append_numbers};
+pub use frozen::Frozen;
 pub use handling::*;
+pub use operations::*;
+pub use policies::*;
 pub use rendezvous::Rendezvous;
 pub use workers::*;
 
@@ -52,6 +60,23 @@ macro_rules! conformance_tests {
             many_processors_on_one_partition_handle_every_event_once
             a_failure_stops_the_whole_runner
             a_panic_stops_the_whole_runner
+            a_parked_event_keeps_its_stream_in_order
+            a_retry_keeps_what_it_could_handle
+            a_failing_event_is_tried_as_often_as_the_policy_says
+            a_handler_that_panics_is_parked
+            workers_join_share_and_leave
+            a_stopped_worker_hands_over_at_once
+            a_poison_event_stops_its_partition_and_nothing_else
+            a_dead_worker_is_replaced_after_its_lease
+            a_worker_that_stood_still_cannot_commit
+            a_processor_beside_a_worker_repeats_nothing
+            a_projection_is_rescaled_under_load
+            rescaling_is_resumed_by_asking_again
+            a_paused_projection_handles_nothing_until_it_is_resumed
+            a_paused_processor_goes_on_when_it_is_resumed
+            a_reset_projection_replays_while_workers_run
+            a_deleted_projection_stays_deleted_while_workers_run
+            whoever_waits_sees_what_he_appended
         );
         $($crate::conformance_tests!(@capability $capability $harness);)*
     };

@@ -1,6 +1,6 @@
 //! Why a processor or a runner stopped.
 
-use es::{CheckpointError, Partition, Position, ProjectionName, StoreError};
+use es::{CheckpointError, Partition, Position, ProjectionName, StoreError, WorkerId};
 use thiserror::Error;
 
 use crate::HandlerError;
@@ -105,13 +105,54 @@ pub enum RunnerError {
     #[error(transparent)]
     Processor(#[from] ProcessorError),
 
-    /// A handler panicked; its batch was rolled back.
+    /// A processor panicked outside its handler; its batch was rolled back. A panic of the
+    /// handler is an error of the handler, see [`HandlerPanicked`].
     #[error("projection {projection}, partition {partition}, panicked: {message}")]
     Panicked {
         /// The projection.
         projection: ProjectionName,
         /// The partition.
         partition: Partition,
+        /// What the panic said, if it was text.
+        message: String,
+    },
+}
+
+/// A handler panicked. Its transaction was rolled back, and what becomes of the event is up to the
+/// projection's [`FailurePolicy`](crate::FailurePolicy), as after any other error of the handler.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the handler panicked: {message}")]
+pub struct HandlerPanicked {
+    /// What the panic said, if it was text.
+    pub message: String,
+}
+
+/// Why a worker stopped before it was told to. It has given up all its partitions.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WorkerError {
+    /// A partition stopped; the others were told to, and did, after their current batch.
+    #[error(transparent)]
+    Processor(#[from] ProcessorError),
+
+    /// The store cannot be used, or could not be reached for too long.
+    #[error("worker {worker} cannot use the store")]
+    Store {
+        /// The worker.
+        worker: WorkerId,
+        /// What the store said.
+        source: StoreError,
+    },
+
+    /// A partition could not be registered.
+    #[error(transparent)]
+    Checkpoint(CheckpointError),
+
+    /// A processor panicked outside its handler; its batch was rolled back.
+    #[error("worker {worker} panicked: {message}")]
+    Panicked {
+        /// The worker.
+        worker: WorkerId,
         /// What the panic said, if it was text.
         message: String,
     },

@@ -7,6 +7,8 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use tracing::warn;
 
+use crate::observe;
+
 /// How long an open transaction may hold the log before it is worth a warning, and how long
 /// until the next one.
 const HELD_WARNING_AFTER: Duration = Duration::from_secs(10);
@@ -83,10 +85,13 @@ impl HorizonWatch {
 /// Since when the horizon has stood still below the end of the log; warns if that is long.
 fn held_since(last: Option<&Answer>, horizon: &Horizon, now: Instant) -> Option<Instant> {
     if horizon.position >= horizon.end {
+        observe::horizon_held(Duration::ZERO);
         return None;
     }
     let same = last.filter(|last| last.position == horizon.position);
     let since = same.and_then(|last| last.held_since).unwrap_or(now);
+    let open_for = horizon.held_by.iter().filter_map(|holder| holder.open_for).max();
+    observe::horizon_held(open_for.unwrap_or_else(|| now.duration_since(since)));
     if now.duration_since(since) < HELD_WARNING_AFTER {
         return Some(since);
     }

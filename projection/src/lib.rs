@@ -2,13 +2,17 @@
 //!
 //! A [`Projection`] turns events into rows. A [`Processor`] drives one partition of it: it reads
 //! a batch of events, handles them in a transaction, moves the checkpoint in that same
-//! transaction, and commits. A [`Runner`] drives many processors and stops them together.
+//! transaction, and commits. A [`Runner`] drives many processors and stops them together. A
+//! [`Worker`] claims partitions, of any number of projections, by lease: start it in as many
+//! processes as you like, and they share the partitions evenly. [`admin`] is what an operator does:
+//! look, pause, reset, rescale, retry dead letters.
 //!
 //! **In the same database, effects are exactly once**: rows and checkpoint commit together, and
 //! a second worker on the same partition finds the checkpoint moved and rolls back. **Effects
 //! elsewhere** (an e-mail, another database) happen at least once, for the transaction may be
 //! rolled back after them; make them idempotent with the event's
-//! [position](es::PersistedEvent::position) as the key.
+//! [position](es::PersistedEvent::position) as the key, and look at
+//! [`EventContext::replaying`] before you send anything twice.
 //!
 //! This crate names no database: it works on anything that is an [`es::EventSource`].
 //!
@@ -17,7 +21,7 @@
 //!
 //! use es::memory::{MemoryConnection, MemoryStore};
 //! use es::{Event, EventStore, ExpectedVersion, PersistedEvent, ProjectionName, StreamId};
-//! use projection::{HandlerError, Processor, Projection};
+//! use projection::{EventContext, HandlerError, Processor, Projection};
 //! use tokio_util::sync::CancellationToken;
 //!
 //! struct Totals;
@@ -31,6 +35,7 @@
 //!         &self,
 //!         conn: &mut MemoryConnection,
 //!         event: &PersistedEvent,
+//!         _context: &EventContext,
 //!     ) -> Result<(), HandlerError> {
 //!         conn.insert_row("totals", event.payload_json()?)?;
 //!         Ok(())
@@ -51,19 +56,32 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+pub mod admin;
+mod batch;
+mod context;
 mod error;
 mod horizon_watch;
 mod lag;
+mod observe;
+mod policy;
 mod processor;
 mod projection;
+mod rebalance;
+mod rescale;
+mod run;
 mod runner;
+mod wait;
 mod worker;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
 
-pub use error::{ProcessorError, RunnerError};
+pub use context::{BatchContext, EventContext};
+pub use error::{HandlerPanicked, ProcessorError, RunnerError, WorkerError};
 pub use lag::{PartitionLag, lag};
+pub use policy::{FailurePolicy, Retries};
 pub use processor::Processor;
 pub use projection::{HandlerError, Projection};
 pub use runner::Runner;
+pub use wait::{WaitError, wait_for, wait_for_stream};
+pub use worker::Worker;

@@ -5,25 +5,30 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::{EventFilter, EventSource, Partition, ProjectionName, ReadLimit};
+use es::{EventSource, Partition, ProjectionName, ReadLimit};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use crate::horizon_watch::HorizonWatch;
-use crate::worker::{Until, Worker};
+use crate::run::{Ended, Hold, Run, Until};
 use crate::{ProcessorError, Projection};
 
 /// Drives one partition of a projection: the whole projection unless told otherwise.
 ///
 /// It reads a batch on a connection of its own, then begins a transaction, locks the checkpoint,
-/// hands the batch to the projection, saves the checkpoint and commits. It holds one connection
-/// at a time.
+/// hands the batch to the projection, saves the checkpoint and commits. While it does, it reads the
+/// next batch if there is a connection for it: it holds two at most, and is content with one.
 ///
 /// While there is something to do it reads without pause. When there is nothing it looks again
 /// after 1 ms, then after twice as long each time, up to the largest poll interval.
 ///
 /// Several processors for the same partition, in one process or many, are safe and a waste: one
-/// of them commits, the others find the checkpoint moved, roll back and go on from there.
+/// of them commits, the others find the checkpoint moved, roll back and go on from there. The same
+/// goes for a processor beside a [`Worker`](crate::Worker) that has claimed its partition.
+///
+/// While the projection is paused, and when it is to be given another number of partitions and
+/// this one has come to the barrier, the processor waits. Started for a number of partitions that
+/// the projection no longer has, it stops with an error.
 pub struct Processor<S, P> {
     pub(crate) source: Arc<S>,
     pub(crate) projection: Arc<P>,
@@ -125,11 +130,19 @@ where
         shutdown: CancellationToken,
     ) -> Result<(), ProcessorError> {
         let span = info_span!("projection", projection = %self.name(), partition = %self.partition);
-        Worker::new(self, shutdown).run(until).instrument(span).await
+        let run = Run::new(self, self.partition, Hold::Assigned, shutdown);
+        run.run(until).instrument(span).await.map(|_: Ended| ())
     }
 
-    pub(crate) fn filter(&self) -> EventFilter {
-        self.projection.filter().with_partition(self.partition)
+    /// Works on a partition that was claimed, until told to stop or until it is lost.
+    pub(crate) async fn run_leased(
+        &self,
+        partition: Partition,
+        hold: Hold,
+        shutdown: CancellationToken,
+    ) -> Result<Ended, ProcessorError> {
+        let span = info_span!("projection", projection = %self.name(), %partition);
+        Run::new(self, partition, hold, shutdown).run(Until::Shutdown).instrument(span).await
     }
 }
 

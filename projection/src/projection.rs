@@ -5,6 +5,8 @@ use std::future::Future;
 
 use es::{EventFilter, PersistedEvent, ProjectionName};
 
+use crate::{BatchContext, EventContext, FailurePolicy};
+
 /// Why a handler could not handle an event; any error converts with `?`.
 pub type HandlerError = Box<dyn Error + Send + Sync>;
 
@@ -27,19 +29,27 @@ pub trait Projection<C: Send>: Send + Sync + 'static {
         EventFilter::default()
     }
 
-    /// Handles one event.
+    /// What becomes of an event that cannot be handled; unless overridden, the processor stops.
+    fn failure_policy(&self) -> FailurePolicy {
+        FailurePolicy::default()
+    }
+
+    /// Handles one event. The context says whether it is a replay, and which attempt.
     ///
     /// Events of one aggregate come in the order of their versions. An event may come again
     /// after its transaction was rolled back, never after it was committed.
     ///
     /// # Errors
     ///
-    /// Any error rolls the transaction back. One that the database caused and a new transaction
-    /// can cure (a deadlock, a lost connection) is tried again; any other stops the processor.
+    /// Any error rolls the transaction back, and so does a panic. One that the database caused and
+    /// a new transaction can cure (a deadlock, a lost connection) is tried again; what becomes of
+    /// the event after any other is said by
+    /// [`failure_policy`](Projection::failure_policy).
     fn handle(
         &self,
         conn: &mut C,
         event: &PersistedEvent,
+        context: &EventContext,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send;
 
     /// Handles a batch, one event after the other unless overridden: override it where one
@@ -54,10 +64,11 @@ pub trait Projection<C: Send>: Send + Sync + 'static {
         &self,
         conn: &mut C,
         events: &[PersistedEvent],
+        context: &BatchContext,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send {
         async move {
             for event in events {
-                self.handle(conn, event).await?;
+                self.handle(conn, event, &context.event(event)).await?;
             }
             Ok(())
         }

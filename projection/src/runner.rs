@@ -1,6 +1,5 @@
 //! Runs many processors side by side and stops them together.
 
-use std::any::Any;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -11,8 +10,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use crate::batch::panic_message;
 use crate::horizon_watch::HorizonWatch;
-use crate::worker::Until;
+use crate::run::Until;
 use crate::{Processor, ProcessorError, Projection, RunnerError};
 
 /// Runs many processors on one source side by side. They ask for the horizon together, so their
@@ -178,10 +178,4 @@ fn outcome(ended: Ended, running: &HashMap<Id, &Arc<dyn Run>>) -> Result<(), Run
             })
         }
     }
-}
-
-fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
 }

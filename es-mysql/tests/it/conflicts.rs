@@ -2,7 +2,9 @@
 
 use es::conformance::{Fixture, Harness};
 use es::{
-    AppendError, AppendResult, EventStore, ExpectedVersion, StoreError, TransactionState, Version,
+    AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointStore, Epoch, EventStore,
+    ExpectedVersion, Partition, PartitionSeed, Position, ProjectionName, ProjectionState,
+    ProjectionStore, StoreError, TransactionState, Version,
 };
 use es_mysql::sqlx::MySqlConnection;
 use futures_util::future::{join, join3};
@@ -244,4 +246,77 @@ async fn a_row_changed_since_the_snapshot_ends_the_transaction() {
     assert!(store.harness.rows(&mut conn, "orders").await.expect("rows").is_empty());
     drop(conn);
     assert_eq!(store.log().await.len(), 2);
+}
+
+/// The epoch and what was changed with it come together, also for who had to wait for them.
+#[tokio::test]
+async fn a_worker_that_waited_for_an_operator_sees_what_was_changed() {
+    for isolation in [READ_COMMITTED, REPEATABLE_READ] {
+        let store = Fixture::new(MySqlHarness::new()).await;
+        let operator = changing(&store, |state| state.is_paused = true).await;
+        let worker = begin_without_snapshot(&store, isolation).await;
+        let paused = lock_behind(&store, operator, worker).await.expect("the row is there");
+        let found = (paused.epoch, paused.is_paused);
+        assert_eq!(found, (Epoch::FIRST.next(), true), "{isolation}");
+
+        let store = Fixture::new(MySqlHarness::new()).await;
+        let operator = changing(&store, |state| state.partition_total = 2).await;
+        let worker = begin_without_snapshot(&store, isolation).await;
+        let error = lock_behind(&store, operator, worker).await.expect_err("another count");
+        assert!(matches!(error, CheckpointError::PartitionCount { stored: 2, .. }), "{error:?}");
+    }
+}
+
+/// As a worker begins: its first statement locks the checkpoint.
+async fn begin_without_snapshot(
+    store: &Fixture<MySqlHarness>,
+    isolation: &'static str,
+) -> MySqlConnection {
+    let mut conn = begin(store, isolation).await;
+    execute(&mut conn, "commit; start transaction").await.expect("a transaction");
+    conn
+}
+
+/// Registers a projection of one partition, and gives a transaction in which an operator has
+/// changed its settings, in a new epoch.
+async fn changing(
+    store: &Fixture<MySqlHarness>,
+    change: fn(&mut ProjectionState),
+) -> MySqlConnection {
+    let p = ProjectionName::new("p").expect("a valid name");
+    let mut operator = begin(store, READ_COMMITTED).await;
+    let registered = store.store().register_checkpoint(&mut operator, &p, Partition::ALL).await;
+    registered.expect("a new projection");
+    execute(&mut operator, "commit").await.expect("committed");
+    execute(&mut operator, "start transaction").await.expect("a transaction");
+    let state = store.store().lock_projection(&mut operator, &p).await.expect("locked");
+    let mut state = state.expect("registered");
+    store.store().lock_partitions(&mut operator, &p).await.expect("locked");
+    change(&mut state);
+    store.store().save_projection(&mut operator, &state).await.expect("saved");
+    let seed = PartitionSeed {
+        position: Position::START,
+        epoch: Epoch::FIRST.next(),
+        replay_until: Position::START,
+        stop_at: None,
+    };
+    let seeds = vec![seed; state.partition_total.into()];
+    store.store().rewrite_partitions(&mut operator, &p, &seeds).await.expect("rewritten");
+    operator
+}
+
+/// What `worker` finds when it has waited for `operator` to commit.
+async fn lock_behind(
+    store: &Fixture<MySqlHarness>,
+    mut operator: MySqlConnection,
+    mut worker: MySqlConnection,
+) -> Result<Checkpoint, CheckpointError> {
+    let p = ProjectionName::new("p").expect("a valid name");
+    let worker_id = id(&mut worker).await;
+    let lock = store.store().lock_checkpoint(&mut worker, &p, Partition::ALL);
+    let commit = async {
+        until_waiting(store, worker_id).await;
+        execute(&mut operator, "commit").await.expect("committed");
+    };
+    timeout(PATIENCE, join(lock, commit)).await.expect("nobody hangs").0
 }

@@ -13,7 +13,7 @@ use es_mysql::sqlx::{self, AssertSqlSafe, ConnectOptions, MySqlConnection};
 use es_mysql::{MySqlEventStore, MySqlSource};
 use futures_util::future::join;
 use projection::conformance::{Recorder, append_numbers};
-use projection::{HandlerError, Processor, ProcessorError, Projection};
+use projection::{EventContext, HandlerError, Processor, ProcessorError, Projection};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -99,6 +99,7 @@ impl Projection<Conn<MySqlHarness>> for Disturbed {
         &self,
         conn: &mut MySqlConnection,
         event: &PersistedEvent,
+        _context: &EventContext,
     ) -> Result<(), HandlerError> {
         self.recorder.record(conn, event).await?;
         if event.position().get() != 5 {

@@ -2,8 +2,9 @@
 
 use es::conformance::Fixture;
 use es::{
-    CheckpointStore, Event, EventFilter, EventStore, ExpectedVersion, Partition, Position,
-    ProjectionName, ReadLimit, StoreError, StreamId,
+    CheckpointMove, CheckpointStore, DeadLetter, Epoch, Event, EventFilter, EventStore,
+    ExpectedVersion, Partition, Position, ProjectionName, ProjectionStore, ReadLimit, StoreError,
+    StreamId, WorkerId,
 };
 use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use migrate_gen::{Database, Schema};
@@ -134,8 +135,24 @@ async fn a_role_with_the_documented_grants_can_do_everything() {
     let all = Partition::ALL;
     guarded.register_checkpoint(&mut conn, &p, all).await.expect("registered");
     guarded.lock_checkpoint(&mut conn, &p, all).await.expect("locked");
-    let saved = guarded.save_checkpoint(&mut conn, &p, all, after, Position::from(3)).await;
-    saved.expect("saved");
+    let to = CheckpointMove {
+        epoch: Epoch::FIRST,
+        from: after,
+        to: Position::from(3),
+        lease: Some(std::time::Duration::from_secs(1)),
+    };
+    guarded.save_checkpoint(&mut conn, &p, all, to).await.expect("saved");
+    let worker = WorkerId::new("worker").expect("a valid name");
+    let lease = std::time::Duration::from_secs(9);
+    guarded.heartbeat(&mut conn, &p, &worker, lease).await.expect("noted");
+    let epoch = guarded.claim(&mut conn, &p, all, &worker, lease).await.expect("answered");
+    guarded.release(&mut conn, &p, all, epoch.expect("claimed")).await.expect("released");
+    guarded.leave(&mut conn, &p, &worker).await.expect("gone");
+    let letter = DeadLetter::queued(&replay.events()[0]);
+    guarded.put_dead_letters(&mut conn, &p, &[letter]).await.expect("parked");
+    guarded.lock_projection(&mut conn, &p).await.expect("locked").expect("registered");
+    guarded.lock_partitions(&mut conn, &p).await.expect("locked");
+    guarded.remove_dead_letters_after(&mut conn, &p, Position::START).await.expect("removed");
     assert_eq!(guarded.checkpoints(&mut conn, &p).await.expect("a list").len(), 1);
     execute(&mut conn, "commit").await.expect("committed");
     for refused in ["update guarded set slot = 0", "delete from guarded", "truncate guarded"] {

@@ -1,5 +1,6 @@
 //! Connections that are killed, commits whose outcome nobody knows, schemas that are unfit.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use es::{
 use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use futures_util::future::join;
 use projection::conformance::{Recorder, append_numbers};
-use projection::{HandlerError, Processor, Projection};
+use projection::{EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -83,6 +84,7 @@ impl Projection<Conn<PgHarness>> for Suicidal {
         &self,
         conn: &mut PgConnection,
         event: &PersistedEvent,
+        _context: &EventContext,
     ) -> Result<(), HandlerError> {
         if event.position().get() == 5
             && let Some(mut killer) = self.killer.lock().await.take()
@@ -264,4 +266,53 @@ async fn a_log_that_went_back_stops_a_running_processor() {
     let error = ended.expect_err("the log went back");
     let source = std::error::Error::source(&error).expect("a cause").to_string();
     assert!(source.contains("the database has gone back"), "{error:?}");
+}
+
+/// Fails on one event with an error of the server, after which the transaction takes no statement.
+struct Poisoned(Recorder<PgHarness>);
+
+impl Projection<Conn<PgHarness>> for Poisoned {
+    fn name(&self) -> ProjectionName {
+        self.0.name()
+    }
+
+    fn failure_policy(&self) -> FailurePolicy {
+        FailurePolicy::Park(Retries::new(NonZeroU32::MIN))
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut PgConnection,
+        event: &PersistedEvent,
+        _context: &EventContext,
+    ) -> Result<(), HandlerError> {
+        self.0.record(conn, event).await?;
+        if event.position().get() == 5 {
+            sqlx::query("select 1 / 0").execute(conn).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The dead letter is written in a transaction of its own, for the event's has been aborted.
+#[tokio::test]
+async fn an_event_whose_sql_aborts_the_transaction_is_parked() {
+    let harness = Arc::new(PgHarness::new());
+    let store = Fixture::new(Arc::clone(&harness)).await;
+    append_numbers(&store, 12).await;
+    let projection = Arc::new(Poisoned(Recorder::new(Arc::clone(&harness), "p")));
+    let source = Arc::new(store.source.clone());
+    let processor = Processor::new(Arc::clone(&source), Arc::clone(&projection));
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it goes on");
+    let (name, start) = (projection.name(), es::Position::START);
+    let letters = projection::admin::dead_letters(&*source, &name, start, 100).await;
+    let letters = letters.expect("the dead letters");
+    assert_eq!(letters[0].position.get(), 5);
+    let error = letters[0].error.as_deref().expect("what it failed with");
+    assert!(error.contains("division by zero"), "{error}");
+    let queued = letters.len();
+    let mut conn = store.conn().await;
+    let rows = harness.rows(&mut conn, "p").await.expect("rows");
+    assert_eq!(rows.len() + queued, 12, "the others are handled or wait behind it: {rows:?}");
+    assert!(!rows.contains(&5));
 }

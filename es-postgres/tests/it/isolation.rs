@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use es::conformance::{Fixture, Harness};
 use es::{
-    AppendError, AppendResult, Event, ExpectedVersion, StoreError, StreamId, TransactionState,
-    Version,
+    AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointStore, Epoch, Event,
+    ExpectedVersion, Partition, PartitionSeed, Position, ProjectionName, ProjectionState,
+    ProjectionStore, StoreError, StreamId, TransactionState, Version,
 };
 use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use futures_util::future::join;
@@ -228,4 +229,61 @@ async fn an_append_in_a_failed_transaction_is_an_error() {
     let any = ExpectedVersion::Any;
     let error = store.append_in(&mut failed, &stream("a"), any, &event()).await;
     assert!(matches!(error, Err(AppendError::Store(StoreError::Database { .. }))), "{error:?}");
+}
+
+/// The epoch and what was changed with it come together, also for who had to wait for them.
+#[tokio::test]
+async fn a_worker_that_waited_for_an_operator_sees_what_was_changed() {
+    let store = Fixture::new(PgHarness::new()).await;
+    let operator = changing(&store, |state| state.is_paused = true).await;
+    let worker = begin(&store, "read committed").await;
+    let paused = lock_behind(&store, operator, worker).await.expect("the row is there");
+    assert_eq!((paused.epoch, paused.is_paused), (Epoch::FIRST.next(), true));
+
+    let store = Fixture::new(PgHarness::new()).await;
+    let operator = changing(&store, |state| state.partition_total = 2).await;
+    let worker = begin(&store, "read committed").await;
+    let error = lock_behind(&store, operator, worker).await.expect_err("another count");
+    assert!(matches!(error, CheckpointError::PartitionCount { stored: 2, .. }), "{error:?}");
+}
+
+/// Registers a projection of one partition, and gives a transaction in which an operator has
+/// changed its settings, in a new epoch.
+async fn changing(store: &Fixture<PgHarness>, change: fn(&mut ProjectionState)) -> PgConnection {
+    let p = ProjectionName::new("p").expect("a valid name");
+    let mut operator = begin(store, "read committed").await;
+    let registered = store.store().register_checkpoint(&mut operator, &p, Partition::ALL).await;
+    registered.expect("a new projection");
+    execute(&mut operator, "commit").await.expect("committed");
+    execute(&mut operator, "begin").await.expect("a transaction");
+    let state = store.store().lock_projection(&mut operator, &p).await.expect("locked");
+    let mut state = state.expect("registered");
+    store.store().lock_partitions(&mut operator, &p).await.expect("locked");
+    change(&mut state);
+    store.store().save_projection(&mut operator, &state).await.expect("saved");
+    let seed = PartitionSeed {
+        position: Position::START,
+        epoch: Epoch::FIRST.next(),
+        replay_until: Position::START,
+        stop_at: None,
+    };
+    let seeds = vec![seed; state.partition_total.into()];
+    store.store().rewrite_partitions(&mut operator, &p, &seeds).await.expect("rewritten");
+    operator
+}
+
+/// What `worker` finds when it has waited for `operator` to commit.
+async fn lock_behind(
+    store: &Fixture<PgHarness>,
+    mut operator: PgConnection,
+    mut worker: PgConnection,
+) -> Result<Checkpoint, CheckpointError> {
+    let p = ProjectionName::new("p").expect("a valid name");
+    let worker_id = pid(&mut worker).await;
+    let lock = store.store().lock_checkpoint(&mut worker, &p, Partition::ALL);
+    let commit = async {
+        until_waiting(store, worker_id).await;
+        execute(&mut operator, "commit").await.expect("committed");
+    };
+    timeout(PATIENCE, join(lock, commit)).await.expect("nobody hangs").0
 }

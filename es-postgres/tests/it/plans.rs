@@ -21,7 +21,7 @@ const FILL: &str = "
     analyze";
 
 /// Each statement with its binds, and what its plan must contain.
-const CASES: [(&str, &str, &str); 7] = [
+const CASES: [(&str, &str, &str); 8] = [
     (
         "append",
         "'Test', 'Thing', 'id-7', 1::smallint, null, array[gen_random_uuid(), gen_random_uuid()],
@@ -43,7 +43,8 @@ const CASES: [(&str, &str, &str); 7] = [
         "Index Scan using events_event_id_key",
     ),
     ("lock_checkpoint", "'p', 3", "projection_checkpoints_pkey"),
-    ("save_checkpoint", "'p', 3, 0, 9", "projection_checkpoints_pkey"),
+    ("checkpoint_settings", "'p'", "projections_pkey"),
+    ("save_checkpoint", "'p', 3, 0, 9, 0, null", "projection_checkpoints_pkey"),
 ];
 
 #[tokio::test]
@@ -96,11 +97,14 @@ fn statement(name: &str) -> String {
         "read_window" => include_str!("../../sql/read_window.sql"),
         "existing_events" => include_str!("../../sql/existing_events.sql"),
         "lock_checkpoint" => include_str!("../../sql/lock_checkpoint.sql"),
+        "checkpoint_settings" => include_str!("../../sql/checkpoint_settings.sql"),
         "save_checkpoint" => include_str!("../../sql/save_checkpoint.sql"),
         other => panic!("no statement is called {other}"),
     };
     sql.replace("{events}", "events")
         .replace("{checkpoints}", "projection_checkpoints")
+        .replace("{projections}", "projections")
+        .replace("{dead_letters}", "projection_dead_letters")
         .replace("{sequence}", "events_global_position_seq")
         .replace("{lock_class}", "1")
         .replace("{registered_setting}", "'es.registered'")

@@ -142,7 +142,7 @@ async fn a_deleted_checkpoint_is_not_taken_for_a_new_projection() {
     let store = SqliteEventStore::default();
     let name = ProjectionName::new("p").expect("a valid name");
     let register = store.register_checkpoint(&mut conn, &name, Partition::ALL).await;
-    assert_eq!(register.expect("a new projection"), Position::START);
+    assert_eq!(register.expect("a new projection").position, Position::START);
     run(&mut conn, "delete from projection_checkpoints").await;
     let again = store.register_checkpoint(&mut conn, &name, Partition::ALL).await;
     let error = again.expect_err("the row is gone");
@@ -150,7 +150,7 @@ async fn a_deleted_checkpoint_is_not_taken_for_a_new_projection() {
     assert!(error.to_string().contains("put the row back"), "{error}");
     run(&mut conn, "delete from projections").await;
     let anew = store.register_checkpoint(&mut conn, &name, Partition::ALL).await;
-    assert_eq!(anew.expect("deleted as a whole"), Position::START);
+    assert_eq!(anew.expect("deleted as a whole").position, Position::START);
 }
 
 /// SQLite folds the case of table names, but keeps its counters under the name as it was given.

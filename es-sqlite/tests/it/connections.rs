@@ -7,7 +7,7 @@ use es::{
     StoreError, StreamId, TableNames, TransactionState, Version,
 };
 use es_sqlite::{SqliteEventStore, SqliteSource, sqlx};
-use projection::{HandlerError, Processor, Projection};
+use projection::{EventContext, HandlerError, Processor, Projection};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection, SqliteConnection};
 use tokio_util::sync::CancellationToken;
@@ -114,7 +114,7 @@ async fn a_busy_database_is_retryable_for_a_handler_too() {
     let _writer = pool.begin_with("BEGIN IMMEDIATE").await.expect("the writer");
     let impatient = harness.options().busy_timeout(std::time::Duration::ZERO);
     let mut second = SqliteConnection::connect_with(&impatient).await.expect("a connection");
-    let error = sqlx::query("insert into projections values ('p', 1)")
+    let error = sqlx::query("insert into projections (name, partition_total) values ('p', 1)")
         .execute(&mut second)
         .await
         .expect_err("another one writes");
@@ -137,6 +137,7 @@ impl Projection<SqliteConnection> for Careless {
         &self,
         conn: &mut SqliteConnection,
         event: &PersistedEvent,
+        _context: &EventContext,
     ) -> Result<(), HandlerError> {
         let insert = "insert or rollback into effects values (?)";
         // Position 3 is there already, so this statement rolls the whole transaction back.

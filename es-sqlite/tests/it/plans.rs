@@ -8,6 +8,8 @@ use crate::harness::SqliteHarness;
 
 async fn plan(conn: &mut SqliteConnection, sql: &str) -> Vec<String> {
     let sql = sql.replace("{events}", "events").replace("{checkpoints}", "projection_checkpoints");
+    let sql = sql.replace("{projections}", "projections");
+    let sql = sql.replace("{dead_letters}", "projection_dead_letters");
     let sql = sql.replace("{rows}", "(1, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)");
     let rows = sqlx::query(AssertSqlSafe(format!("explain query plan {sql}")))
         .fetch_all(conn)
@@ -40,7 +42,7 @@ async fn every_statement_searches_an_index() {
         ),
         (
             include_str!("../../sql/lock_checkpoint.sql"),
-            "SEARCH projection_checkpoints USING PRIMARY KEY".to_owned(),
+            "SEARCH checkpoint USING PRIMARY KEY".to_owned(),
         ),
         (
             include_str!("../../sql/save_checkpoint.sql"),

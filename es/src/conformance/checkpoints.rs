@@ -3,16 +3,16 @@
 use super::Harness;
 use super::fixture::{Fixture, Tx};
 use crate::{
-    CheckpointError, CheckpointStore, EventSource, Partition, PartitionCheckpoint, Position,
-    ProjectionName,
+    CheckpointError, CheckpointMove, CheckpointStore, Epoch, EventSource, Partition,
+    PartitionCheckpoint, Position, ProjectionName,
 };
 
-fn name(name: &str) -> ProjectionName {
+pub(super) fn name(name: &str) -> ProjectionName {
     ProjectionName::new(name).expect("a valid name")
 }
 
 impl<H: Harness> Fixture<H> {
-    async fn register(
+    pub(super) async fn register(
         &self,
         projection: &str,
         partition: Partition,
@@ -23,7 +23,7 @@ impl<H: Harness> Fixture<H> {
             Ok(_) => self.commit(tx).await,
             Err(_) => self.rollback(tx).await,
         }
-        result
+        result.map(|checkpoint| checkpoint.position)
     }
 
     async fn lock(
@@ -32,7 +32,8 @@ impl<H: Harness> Fixture<H> {
         projection: &str,
         partition: Partition,
     ) -> Result<Position, CheckpointError> {
-        self.store().lock_checkpoint(tx, &name(projection), partition).await
+        let locked = self.store().lock_checkpoint(tx, &name(projection), partition).await;
+        locked.map(|checkpoint| checkpoint.position)
     }
 
     async fn save(
@@ -44,7 +45,8 @@ impl<H: Harness> Fixture<H> {
         to: u32,
     ) -> Result<(), CheckpointError> {
         let (from, to) = (Position::from(from), Position::from(to));
-        self.store().save_checkpoint(tx, &name(projection), partition, from, to).await
+        let to = CheckpointMove { epoch: Epoch::FIRST, from, to, lease: None };
+        self.store().save_checkpoint(tx, &name(projection), partition, to).await
     }
 
     async fn save_committed(&self, projection: &str, partition: Partition, from: u32, to: u32) {

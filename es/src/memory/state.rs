@@ -1,12 +1,17 @@
 //! What the in-memory store holds: committed data, open transactions, and the locks between them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::tables::{PartitionKey, TableChanges, Tables, View};
 use crate::{
-    Event, ExistingEvent, Horizon, HorizonHolder, Partition, PartitionCheckpoint, PersistedEvent,
-    Position, ProjectionName, ReadWindow, StoreError, StreamId, TransactionState, Version,
+    Event, ExistingEvent, Horizon, HorizonHolder, PersistedEvent, Position, ProjectionName,
+    ReadWindow, StoreError, StreamId, TransactionState, Version,
 };
 
 /// Everything that is committed, and what is going on.
@@ -15,8 +20,8 @@ pub(super) struct State {
     events: BTreeMap<Position, PersistedEvent>,
     streams: HashMap<StreamId, Vec<Position>>,
     event_ids: HashMap<Uuid, Position>,
-    projections: BTreeMap<ProjectionName, u16>,
-    checkpoints: BTreeMap<CheckpointKey, Position>,
+    tables: Tables,
+    clock: Clock,
     rows: Vec<(String, i64)>,
     last_drawn: Position,
     last_transaction: u64,
@@ -25,13 +30,29 @@ pub(super) struct State {
     locks: HashMap<Lock, u64>,
 }
 
+/// What the store takes for the time: how long it has been running.
+#[derive(Clone)]
+pub(super) struct Clock(pub(super) Arc<dyn Fn() -> Duration + Send + Sync>);
+
+impl Default for Clock {
+    fn default() -> Self {
+        let start = Instant::now();
+        Clock(Arc::new(move || start.elapsed()))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&(self.0)()).finish()
+    }
+}
+
 /// What one open transaction has written, visible to itself only.
 #[derive(Debug)]
 pub(super) struct Transaction {
     id: u64,
     events: Vec<PersistedEvent>,
-    pub(super) projections: BTreeMap<ProjectionName, u16>,
-    pub(super) checkpoints: BTreeMap<CheckpointKey, Position>,
+    pub(super) tables: TableChanges,
     pub(super) rows: Vec<(String, i64)>,
     savepoint: Option<Savepoint>,
 }
@@ -39,8 +60,7 @@ pub(super) struct Transaction {
 #[derive(Debug)]
 struct Savepoint {
     events: usize,
-    projections: BTreeMap<ProjectionName, u16>,
-    checkpoints: BTreeMap<CheckpointKey, Position>,
+    tables: TableChanges,
     rows: usize,
 }
 
@@ -50,29 +70,28 @@ pub(super) enum Lock {
     Stream(StreamId),
     EventId(Uuid),
     Projection(ProjectionName),
-    Checkpoint(CheckpointKey),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct CheckpointKey {
-    projection: ProjectionName,
-    partition_index: u16,
-}
-
-impl CheckpointKey {
-    pub(super) fn new(projection: &ProjectionName, partition: Partition) -> Self {
-        CheckpointKey { projection: projection.clone(), partition_index: partition.index() }
-    }
+    Partition(PartitionKey),
 }
 
 impl State {
+    pub(super) fn new(clock: Clock) -> Self {
+        State { clock, ..State::default() }
+    }
+
+    pub(super) fn now(&self) -> Duration {
+        (self.clock.0)()
+    }
+
+    pub(super) fn view<'a>(&'a self, transaction: &'a Transaction) -> View<'a> {
+        View { tables: &self.tables, changes: &transaction.tables, now: self.now() }
+    }
+
     pub(super) fn begin(&mut self) -> Transaction {
         self.last_transaction += 1;
         Transaction {
             id: self.last_transaction,
             events: Vec::new(),
-            projections: BTreeMap::new(),
-            checkpoints: BTreeMap::new(),
+            tables: TableChanges::default(),
             rows: Vec::new(),
             savepoint: None,
         }
@@ -84,8 +103,7 @@ impl State {
             self.event_ids.insert(event.id(), event.position());
             self.events.insert(event.position(), event);
         }
-        self.projections.append(&mut transaction.projections);
-        self.checkpoints.append(&mut transaction.checkpoints);
+        self.tables.apply(std::mem::take(&mut transaction.tables));
         self.rows.append(&mut transaction.rows);
         self.end(&transaction);
     }
@@ -103,8 +121,7 @@ impl State {
         locks: impl IntoIterator<Item = Lock>,
     ) -> Result<(), StoreError> {
         let locks: Vec<Lock> = locks.into_iter().collect();
-        let is_free = |lock| self.locks.get(lock).is_none_or(|holder| *holder == transaction.id);
-        if !locks.iter().all(is_free) {
+        if !locks.iter().all(|lock| self.is_free(transaction, lock)) {
             return Err(StoreError::Retryable {
                 transaction: TransactionState::Usable,
                 source: "another open transaction holds the lock".into(),
@@ -112,6 +129,11 @@ impl State {
         }
         self.locks.extend(locks.into_iter().map(|lock| (lock, transaction.id)));
         Ok(())
+    }
+
+    /// Whether no other open transaction holds the lock.
+    pub(super) fn is_free(&self, transaction: &Transaction, lock: &Lock) -> bool {
+        self.locks.get(lock).is_none_or(|holder| *holder == transaction.id)
     }
 
     pub(super) fn draw_positions(
@@ -190,42 +212,13 @@ impl State {
         events
     }
 
-    pub(super) fn partition_total(
+    pub(super) fn first_position_since(
         &self,
         transaction: &Transaction,
-        projection: &ProjectionName,
-    ) -> Option<u16> {
-        let own = transaction.projections.get(projection);
-        own.or_else(|| self.projections.get(projection)).copied()
-    }
-
-    pub(super) fn checkpoint(
-        &self,
-        transaction: &Transaction,
-        key: &CheckpointKey,
+        time: DateTime<Utc>,
     ) -> Option<Position> {
-        let own = transaction.checkpoints.get(key);
-        own.or_else(|| self.checkpoints.get(key)).copied()
-    }
-
-    pub(super) fn checkpoints(
-        &self,
-        transaction: &Transaction,
-        projection: &ProjectionName,
-    ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
-        let Some(total) = self.partition_total(transaction, projection) else {
-            return Ok(Vec::new());
-        };
-        let mut all = self.checkpoints.clone();
-        all.extend(transaction.checkpoints.clone());
-        all.retain(|key, _| key.projection == *projection);
-        all.into_iter()
-            .map(|(key, position)| {
-                let partition = Partition::new(key.partition_index, total)
-                    .map_err(|error| StoreError::corrupt(error.to_string()))?;
-                Ok(PartitionCheckpoint { partition, position })
-            })
-            .collect()
+        let all = self.events.values().chain(&transaction.events);
+        all.filter(|event| event.created_at() >= time).map(PersistedEvent::position).min()
     }
 
     pub(super) fn rows(&self, transaction: &Transaction, table: &str) -> Vec<i64> {
@@ -242,8 +235,7 @@ impl Transaction {
     pub(super) fn set_savepoint(&mut self) {
         self.savepoint = Some(Savepoint {
             events: self.events.len(),
-            projections: self.projections.clone(),
-            checkpoints: self.checkpoints.clone(),
+            tables: self.tables.clone(),
             rows: self.rows.len(),
         });
     }
@@ -254,8 +246,7 @@ impl Transaction {
             return false;
         };
         self.events.truncate(savepoint.events);
-        self.projections.clone_from(&savepoint.projections);
-        self.checkpoints.clone_from(&savepoint.checkpoints);
+        self.tables.clone_from(&savepoint.tables);
         self.rows.truncate(savepoint.rows);
         true
     }

@@ -5,9 +5,10 @@ use std::error::Error;
 use es::conformance::{Harness, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
 use es::{
-    AppendError, AppendResult, CheckpointError, CheckpointStore, Event, EventFilter, EventSource,
-    EventStore, ExpectedVersion, Horizon, Partition, PartitionCheckpoint, PersistedEvent, Position,
-    ProjectionName, ReadWindow, StoreError, Stream, StreamId, Version, VersionRange,
+    AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, Epoch,
+    Event, EventFilter, EventSource, EventStore, ExpectedVersion, Horizon, Partition,
+    PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream,
+    StreamId, Version, VersionRange,
 };
 use uuid::Uuid;
 
@@ -25,6 +26,7 @@ enum Fault {
     IgnoresVersionRange,
     ReadsDescending,
     SavesStaleCheckpoints,
+    IgnoresEpoch,
     IgnoresPartitionCount,
     CommitsAtOnce,
 }
@@ -73,6 +75,7 @@ mutants! {
     SavesStaleCheckpoints is noticed by
         a_checkpoint_moves_only_from_where_it_is,
         a_stale_worker_is_fenced_out;
+    IgnoresEpoch is noticed by a_stale_epoch_cannot_save;
     IgnoresPartitionCount is noticed by another_partition_count_is_refused;
     CommitsAtOnce is noticed by
         a_rollback_leaves_nothing,
@@ -226,10 +229,17 @@ impl CheckpointStore for Mutant {
         conn: &mut MemoryConnection,
         projection: &ProjectionName,
         partition: Partition,
-    ) -> Result<Position, CheckpointError> {
+    ) -> Result<Checkpoint, CheckpointError> {
         match self.inner.register_checkpoint(conn, projection, partition).await {
             Err(CheckpointError::PartitionCount { .. }) if self.fault == IgnoresPartitionCount => {
-                Ok(Position::START)
+                Ok(Checkpoint {
+                    position: Position::START,
+                    epoch: Epoch::FIRST,
+                    replay_until: Position::START,
+                    stop_at: None,
+                    is_paused: false,
+                    has_dead_letters: false,
+                })
             }
             result => result,
         }
@@ -240,7 +250,7 @@ impl CheckpointStore for Mutant {
         conn: &mut MemoryConnection,
         projection: &ProjectionName,
         partition: Partition,
-    ) -> Result<Position, CheckpointError> {
+    ) -> Result<Checkpoint, CheckpointError> {
         self.inner.lock_checkpoint(conn, projection, partition).await
     }
 
@@ -249,16 +259,22 @@ impl CheckpointStore for Mutant {
         conn: &mut MemoryConnection,
         projection: &ProjectionName,
         partition: Partition,
-        from: Position,
-        to: Position,
+        to: CheckpointMove,
     ) -> Result<(), CheckpointError> {
-        let from = match self.fault {
-            SavesStaleCheckpoints => {
-                self.inner.lock_checkpoint(conn, projection, partition).await?
+        let actual = match self.fault {
+            SavesStaleCheckpoints | IgnoresEpoch => {
+                Some(self.inner.lock_checkpoint(conn, projection, partition).await?)
             }
-            _ => from,
+            _ => None,
         };
-        self.inner.save_checkpoint(conn, projection, partition, from, to).await
+        let to = match actual {
+            Some(actual) if self.fault == IgnoresEpoch => {
+                CheckpointMove { epoch: actual.epoch, ..to }
+            }
+            Some(actual) => CheckpointMove { from: actual.position, ..to },
+            None => to,
+        };
+        self.inner.save_checkpoint(conn, projection, partition, to).await
     }
 
     async fn checkpoints(
@@ -269,6 +285,8 @@ impl CheckpointStore for Mutant {
         self.inner.checkpoints(conn, projection).await
     }
 }
+
+es::forward_projection_store!(Mutant => inner);
 
 impl EventSource for Mutant {
     type Connection = MemoryConnection;

@@ -13,6 +13,25 @@ create table {checkpoints} (
     -- When the position was last saved, in UTC.
     updated_at datetime(6) not null default (utc_timestamp(6)),
 
+    -- Who may move the position: goes up with every claim, and with all that an operator changes,
+    -- so that whoever holds an older one cannot commit.
+    epoch bigint not null default 0,
+
+    -- Events at or before this position were handled before: the projection was reset.
+    replay_until bigint not null default 0,
+
+    -- The position does not move beyond this one: the projection is about to be given another
+    -- number of partitions. Null for no such barrier.
+    stop_at bigint null,
+
+    -- Which worker has claimed the partition, and until when, in UTC; null for none.
+    owner varchar(255) null,
+    lease_until datetime(6) null,
+
+    -- How often the event after the position has failed, and with what last.
+    attempts int not null default 0,
+    last_error text null,
+
     primary key (projection, partition_index),
     constraint `{checkpoints_name}_position_check`
         check (`position` >= 0),

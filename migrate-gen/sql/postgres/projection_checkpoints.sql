@@ -12,6 +12,25 @@ create table {checkpoints} (
     -- When the position was last saved.
     updated_at timestamptz not null default now(),
 
+    -- Who may move the position: goes up with every claim, and with all that an operator changes,
+    -- so that whoever holds an older one cannot commit.
+    epoch bigint not null default 0,
+
+    -- Events at or before this position were handled before: the projection was reset.
+    replay_until bigint not null default 0,
+
+    -- The position does not move beyond this one: the projection is about to be given another
+    -- number of partitions. Null for no such barrier.
+    stop_at bigint null,
+
+    -- Which worker has claimed the partition, and until when; null for none.
+    owner text collate "C" null,
+    lease_until timestamptz null,
+
+    -- How often the event after the position has failed, and with what last.
+    attempts integer not null default 0,
+    last_error text null,
+
     primary key (projection, partition_index)
 ) with (
     -- Few rows, each updated many times a second. No index holds a column that changes, so with

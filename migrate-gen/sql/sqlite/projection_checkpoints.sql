@@ -12,5 +12,24 @@ create table "{checkpoints}" (
     -- When the position was last saved, in microseconds since 1970-01-01 00:00:00 UTC.
     updated_at integer not null,
 
+    -- Who may move the position: goes up with every claim, and with all that an operator changes,
+    -- so that whoever holds an older one cannot commit.
+    epoch integer not null default 0,
+
+    -- Events at or before this position were handled before: the projection was reset.
+    replay_until integer not null default 0,
+
+    -- The position does not move beyond this one: the projection is about to be given another
+    -- number of partitions. Null for no such barrier.
+    stop_at integer null,
+
+    -- Which worker has claimed the partition, and until when, in microseconds as above; null for none.
+    owner text null,
+    lease_until integer null,
+
+    -- How often the event after the position has failed, and with what last.
+    attempts integer not null default 0,
+    last_error text null,
+
     primary key (projection, partition_index)
 ) strict, without rowid;

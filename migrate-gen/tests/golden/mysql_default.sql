@@ -100,6 +100,12 @@ create table `projections` (
     name varchar(255) not null primary key,
     partition_total int not null,
 
+    -- Whether nothing is handled until somebody resumes it.
+    is_paused boolean not null default false,
+
+    -- How many partitions it will have once all have come to the barrier; null for no change.
+    rescale_to int null,
+
     -- MySQL wants the names of such constraints to differ within a database.
     constraint `projections_partition_total_check`
         check (partition_total between 1 and 16384)
@@ -120,6 +126,25 @@ create table `projection_checkpoints` (
     -- When the position was last saved, in UTC.
     updated_at datetime(6) not null default (utc_timestamp(6)),
 
+    -- Who may move the position: goes up with every claim, and with all that an operator changes,
+    -- so that whoever holds an older one cannot commit.
+    epoch bigint not null default 0,
+
+    -- Events at or before this position were handled before: the projection was reset.
+    replay_until bigint not null default 0,
+
+    -- The position does not move beyond this one: the projection is about to be given another
+    -- number of partitions. Null for no such barrier.
+    stop_at bigint null,
+
+    -- Which worker has claimed the partition, and until when, in UTC; null for none.
+    owner varchar(255) null,
+    lease_until datetime(6) null,
+
+    -- How often the event after the position has failed, and with what last.
+    attempts int not null default 0,
+    last_error text null,
+
     primary key (projection, partition_index),
     constraint `projection_checkpoints_position_check`
         check (`position` >= 0),
@@ -127,6 +152,48 @@ create table `projection_checkpoints` (
     -- Not beside its column, where MySQL would read it and forget it.
     constraint `projection_checkpoints_projection_fkey`
         foreign key (projection) references `projections` (name)
+) engine = InnoDB default charset = utf8mb4 collate = utf8mb4_bin;
+
+-- Which workers are there for a projection, so that each knows its share of the partitions. A row
+-- that is not renewed is as good as none. There is no foreign key, which would make heartbeats wait
+-- for operators.
+create table `projection_workers` (
+    projection varchar(255) not null,
+    worker_id varchar(255) not null,
+
+    -- Until when, in UTC.
+    alive_until datetime(6) not null,
+
+    primary key (projection, worker_id)
+) engine = InnoDB default charset = utf8mb4 collate = utf8mb4_bin;
+
+-- Events that a projection has parked because they could not be handled, and the later ones of
+-- their streams, which queue behind them. Written by whoever has the partition's checkpoint locked.
+-- There is no foreign key, which would make batches wait for operators.
+create table `projection_dead_letters` (
+    projection varchar(255) not null,
+
+    -- The global position of the event.
+    `position` bigint not null,
+
+    -- The stream the event belongs to, and the hash of aggregate_id as in the events.
+    bounded_context varchar(255) not null,
+    aggregate_type varchar(255) not null,
+    aggregate_id varchar(255) not null,
+    slot smallint not null,
+
+    -- How often it was tried, and what it failed with last; 0 and null for one that only queues.
+    attempts int not null,
+    error text null,
+
+    -- When it was parked, in UTC.
+    parked_at datetime(6) not null,
+
+    primary key (projection, `position`),
+
+    -- By stream, in order. The aggregate id is enough to find it, and all three names would make
+    -- the key too long.
+    key `projection_dead_letters_queue_idx` (projection, aggregate_id, `position`)
 ) engine = InnoDB default charset = utf8mb4 collate = utf8mb4_bin;
 
 -- The version of these tables, by which the application sees on start that they are the ones it

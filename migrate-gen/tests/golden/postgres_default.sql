@@ -82,7 +82,13 @@ create table "events" (
 -- checkpoints: changed alone, it would make the partitions skip or repeat events.
 create table "projections" (
     name text collate "C" primary key,
-    partition_total integer not null check (partition_total between 1 and 16384)
+    partition_total integer not null check (partition_total between 1 and 16384),
+
+    -- Whether nothing is handled until somebody resumes it.
+    is_paused boolean not null default false,
+
+    -- How many partitions it will have once all have come to the barrier; null for no change.
+    rescale_to integer null check (rescale_to between 1 and 16384)
 );
 
 -- How far each partition of a projection has come. A row is saved in the same transaction as the
@@ -99,6 +105,25 @@ create table "projection_checkpoints" (
     -- When the position was last saved.
     updated_at timestamptz not null default now(),
 
+    -- Who may move the position: goes up with every claim, and with all that an operator changes,
+    -- so that whoever holds an older one cannot commit.
+    epoch bigint not null default 0,
+
+    -- Events at or before this position were handled before: the projection was reset.
+    replay_until bigint not null default 0,
+
+    -- The position does not move beyond this one: the projection is about to be given another
+    -- number of partitions. Null for no such barrier.
+    stop_at bigint null,
+
+    -- Which worker has claimed the partition, and until when; null for none.
+    owner text collate "C" null,
+    lease_until timestamptz null,
+
+    -- How often the event after the position has failed, and with what last.
+    attempts integer not null default 0,
+    last_error text null,
+
     primary key (projection, partition_index)
 ) with (
     -- Few rows, each updated many times a second. No index holds a column that changes, so with
@@ -112,6 +137,53 @@ create table "projection_checkpoints" (
     autovacuum_vacuum_scale_factor = 0,
     autovacuum_vacuum_cost_delay = 0
 );
+
+-- Which workers are there for a projection, so that each knows its share of the partitions. A row
+-- that is not renewed is as good as none. There is no foreign key, which would make heartbeats wait
+-- for operators.
+create table "projection_workers" (
+    projection text collate "C" not null,
+    worker_id text collate "C" not null,
+
+    -- Until when.
+    alive_until timestamptz not null,
+
+    primary key (projection, worker_id)
+) with (
+    fillfactor = 50,
+    autovacuum_vacuum_threshold = 100,
+    autovacuum_vacuum_scale_factor = 0,
+    autovacuum_vacuum_cost_delay = 0
+);
+
+-- Events that a projection has parked because they could not be handled, and the later ones of
+-- their streams, which queue behind them. Written by whoever has the partition's checkpoint locked.
+-- There is no foreign key, which would make batches wait for operators.
+create table "projection_dead_letters" (
+    projection text collate "C" not null,
+
+    -- The global position of the event.
+    position bigint not null,
+
+    -- The stream the event belongs to, and the hash of aggregate_id as in the events.
+    bounded_context text collate "C" not null,
+    aggregate_type text collate "C" not null,
+    aggregate_id text collate "C" not null,
+    slot smallint not null,
+
+    -- How often it was tried, and what it failed with last; 0 and null for one that only queues.
+    attempts integer not null,
+    error text null,
+
+    -- When it was parked.
+    parked_at timestamptz not null,
+
+    primary key (projection, position)
+);
+
+-- By stream, in order. The aggregate id is enough to find it.
+create index "projection_dead_letters_queue_idx"
+    on "projection_dead_letters" (projection, aggregate_id, position);
 
 -- The version of these tables, by which the application sees on start that they are the ones it
 -- was built for.

@@ -76,7 +76,13 @@ create index "order_created_at_idx"
 -- checkpoints: changed alone, it would make the partitions skip or repeat events.
 create table "shop_projections" (
     name text primary key not null,
-    partition_total integer not null check (partition_total between 1 and 16384)
+    partition_total integer not null check (partition_total between 1 and 16384),
+
+    -- Whether nothing is handled until somebody resumes it.
+    is_paused integer not null default 0 check (is_paused in (0, 1)),
+
+    -- How many partitions it will have once all have come to the barrier; null for no change.
+    rescale_to integer null check (rescale_to between 1 and 16384)
 ) strict, without rowid;
 
 -- How far each partition of a projection has come. A row is saved in the same transaction as the
@@ -93,8 +99,69 @@ create table "ShopCheckpoints" (
     -- When the position was last saved, in microseconds since 1970-01-01 00:00:00 UTC.
     updated_at integer not null,
 
+    -- Who may move the position: goes up with every claim, and with all that an operator changes,
+    -- so that whoever holds an older one cannot commit.
+    epoch integer not null default 0,
+
+    -- Events at or before this position were handled before: the projection was reset.
+    replay_until integer not null default 0,
+
+    -- The position does not move beyond this one: the projection is about to be given another
+    -- number of partitions. Null for no such barrier.
+    stop_at integer null,
+
+    -- Which worker has claimed the partition, and until when, in microseconds as above; null for none.
+    owner text null,
+    lease_until integer null,
+
+    -- How often the event after the position has failed, and with what last.
+    attempts integer not null default 0,
+    last_error text null,
+
     primary key (projection, partition_index)
 ) strict, without rowid;
+
+-- Which workers are there for a projection, so that each knows its share of the partitions. A row
+-- that is not renewed is as good as none. There is no foreign key, which would make heartbeats wait
+-- for operators.
+create table "shop_projection_workers" (
+    projection text not null,
+    worker_id text not null,
+
+    -- Until when, in microseconds since 1970-01-01 00:00:00 UTC.
+    alive_until integer not null,
+
+    primary key (projection, worker_id)
+) strict, without rowid;
+
+-- Events that a projection has parked because they could not be handled, and the later ones of
+-- their streams, which queue behind them. Written by whoever has the partition's checkpoint locked.
+-- There is no foreign key, which would make batches wait for operators.
+create table "shop_projection_dead_letters" (
+    projection text not null,
+
+    -- The global position of the event.
+    position integer not null,
+
+    -- The stream the event belongs to, and the hash of aggregate_id as in the events.
+    bounded_context text not null,
+    aggregate_type text not null,
+    aggregate_id text not null,
+    slot integer not null,
+
+    -- How often it was tried, and what it failed with last; 0 and null for one that only queues.
+    attempts integer not null,
+    error text null,
+
+    -- When it was parked, in microseconds since 1970-01-01 00:00:00 UTC.
+    parked_at integer not null,
+
+    primary key (projection, position)
+) strict, without rowid;
+
+-- By stream, in order. The aggregate id is enough to find it.
+create index "shop_projection_dead_letters_queue_idx"
+    on "shop_projection_dead_letters" (projection, aggregate_id, position);
 
 -- The version of these tables, by which the application sees on start that they are the ones it
 -- was built for.

@@ -42,11 +42,16 @@ async fn the_defaults_create_what_the_store_needs_and_no_more() {
         index events_appenders.PRIMARY
         index events_schema.PRIMARY
         index projection_checkpoints.PRIMARY
+        index projection_dead_letters.PRIMARY
+        index projection_dead_letters.projection_dead_letters_queue_idx
+        index projection_workers.PRIMARY
         index projections.PRIMARY
         table events
         table events_appenders
         table events_schema
         table projection_checkpoints
+        table projection_dead_letters
+        table projection_workers
         table projections"]]
     .assert_eq(&listing(&mut conn).await);
 }
@@ -78,20 +83,30 @@ async fn names_can_be_key_words_or_of_mixed_case_and_everything_be_added() {
         index Order_appenders.PRIMARY
         index Order_schema.PRIMARY
         index group.PRIMARY
+        index group_dead_letters.PRIMARY
+        index group_dead_letters.group_dead_letters_queue_idx
+        index group_workers.PRIMARY
         index select.PRIMARY
         table Order
         table Order_appenders
         table Order_schema
         table group
+        table group_dead_letters
+        table group_workers
         table select
         trigger Order_append_only_delete
         trigger Order_append_only_update"]]
     .assert_eq(&listing(&mut conn).await);
 
     run(&mut conn, insert_event("`Order`", &[])).await.unwrap();
-    run(&mut conn, "insert into `group` values ('totals', 1)").await.unwrap();
-    let checkpoint =
-        |name| format!("insert into `select` values ('{name}', 0, 1, utc_timestamp(6))");
+    run(&mut conn, "insert into `group` (name, partition_total) values ('totals', 1)")
+        .await
+        .unwrap();
+    let checkpoint = |name| {
+        format!(
+            "insert into `select` (projection, partition_index, `position`) values ('{name}', 0, 1)"
+        )
+    };
     run(&mut conn, checkpoint("totals")).await.unwrap();
     assert_eq!(refusal(&mut conn, checkpoint("other")).await.0, FOREIGN_KEY_CHILD);
     let guard = refusal(&mut conn, "delete from `Order`").await;
@@ -126,6 +141,8 @@ async fn every_table_is_of_innodb_and_compares_bytes() {
         events_appenders innodb utf8mb4_bin
         events_schema innodb utf8mb4_bin
         projection_checkpoints innodb utf8mb4_bin
+        projection_dead_letters innodb utf8mb4_bin
+        projection_workers innodb utf8mb4_bin
         projections innodb utf8mb4_bin"]]
     .assert_eq(&lines(&mut conn, tables).await);
     let others = "select count(*)
@@ -148,7 +165,9 @@ async fn times_are_utc_whatever_the_time_zone_of_the_connection() {
     let (_database, mut conn) = TestDatabase::create().await;
     run(&mut conn, "set time_zone = '+11:00'").await.unwrap();
     run(&mut conn, mysql().to_sql().unwrap()).await.unwrap();
-    run(&mut conn, "insert into projections values ('totals', 1)").await.unwrap();
+    run(&mut conn, "insert into projections (name, partition_total) values ('totals', 1)")
+        .await
+        .unwrap();
     let checkpoint = "insert into projection_checkpoints (projection, partition_index, `position`)
         values ('totals', 0, 0)";
     run(&mut conn, checkpoint).await.unwrap();
@@ -262,7 +281,9 @@ async fn ids_compare_byte_for_byte() {
         run(&mut conn, event).await.unwrap();
         let found = format!("select count(*) from events where aggregate_id = {id}");
         assert_eq!(number(&mut conn, found).await, 1, "{id}");
-        run(&mut conn, format!("insert into projections values ({id}, 1)")).await.unwrap();
+        run(&mut conn, format!("insert into projections (name, partition_total) values ({id}, 1)"))
+            .await
+            .unwrap();
     }
 }
 
@@ -307,15 +328,20 @@ async fn an_event_without_a_required_value_is_refused() {
 #[tokio::test]
 async fn bad_projections_and_checkpoints_are_refused() {
     let (_database, mut conn) = TestDatabase::with(&mysql()).await;
-    run(&mut conn, "insert into projections values ('one', 1), ('most', 16384)").await.unwrap();
+    run(
+        &mut conn,
+        "insert into projections (name, partition_total) values ('one', 1), ('most', 16384)",
+    )
+    .await
+    .unwrap();
     let checkpoints = "projection_checkpoints (projection, partition_index, `position`)";
     run(&mut conn, format!("insert into {checkpoints} values ('one', 0, 0)")).await.unwrap();
     for (table, values, reasons) in [
-        ("projections", "('one', 2)", &[UNIQUE][..]),
-        ("projections", "('none', 0)", &CHECK),
-        ("projections", "('many', 16385)", &CHECK),
-        ("projections", "(null, 1)", &[NOT_NULL]),
-        ("projections", "('unsaid', null)", &[NOT_NULL]),
+        ("projections (name, partition_total)", "('one', 2)", &[UNIQUE][..]),
+        ("projections (name, partition_total)", "('none', 0)", &CHECK),
+        ("projections (name, partition_total)", "('many', 16385)", &CHECK),
+        ("projections (name, partition_total)", "(null, 1)", &[NOT_NULL]),
+        ("projections (name, partition_total)", "('unsaid', null)", &[NOT_NULL]),
         (checkpoints, "('one', 0, 5)", &[UNIQUE]),
         (checkpoints, "('one', 1, -1)", &CHECK),
         (checkpoints, "('one', 1, null)", &[NOT_NULL]),
@@ -340,8 +366,12 @@ async fn two_stores_fit_in_one_database() {
 
     run(&mut conn, insert_event("events", &[])).await.unwrap();
     run(&mut conn, insert_event("log", &[])).await.unwrap();
-    run(&mut conn, "insert into views values ('totals', 1)").await.unwrap();
-    let checkpoint = |table| format!("insert into {table} values ('totals', 0, 0, now())");
+    run(&mut conn, "insert into views (name, partition_total) values ('totals', 1)").await.unwrap();
+    let checkpoint = |table| {
+        format!(
+            "insert into {table} (projection, partition_index, `position`) values ('totals', 0, 0)"
+        )
+    };
     let other_store = refusal(&mut conn, checkpoint("projection_checkpoints")).await;
     assert_eq!(other_store.0, FOREIGN_KEY_CHILD);
     run(&mut conn, checkpoint("progress")).await.unwrap();
@@ -399,7 +429,7 @@ async fn a_second_run_fails_and_changes_nothing() {
 
     // A shell that goes on after an error runs every statement.
     let statements: Vec<&str> = sql.split_inclusive(";\n\n").collect();
-    assert_eq!(statements.len(), 15);
+    assert_eq!(statements.len(), 19);
     for statement in statements {
         let result = run(&mut conn, statement).await;
         let repeatable = ["\ngrant ", "\ncreate database if not exists "];

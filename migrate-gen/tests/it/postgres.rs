@@ -33,11 +33,16 @@ async fn the_defaults_create_what_the_store_needs_and_no_more() {
         index events_schema_pkey
         index events_stream_key
         index projection_checkpoints_pkey
+        index projection_dead_letters_pkey
+        index projection_dead_letters_queue_idx
+        index projection_workers_pkey
         index projections_pkey
         sequence events_global_position_seq
         table events
         table events_schema
         table projection_checkpoints
+        table projection_dead_letters
+        table projection_workers
         table projections"]]
     .assert_eq(&listing(&mut conn).await);
 }
@@ -66,12 +71,17 @@ async fn names_can_be_key_words_or_of_mixed_case_and_everything_be_added() {
         index Order_pkey
         index Order_schema_pkey
         index Order_stream_key
+        index group_dead_letters_pkey
+        index group_dead_letters_queue_idx
         index group_pkey
+        index group_workers_pkey
         index select_pkey
         sequence Order_global_position_seq
         table Order
         table Order_schema
         table group
+        table group_dead_letters
+        table group_workers
         table select
         trigger Order_append_only
         trigger Order_notify"]]
@@ -196,7 +206,7 @@ async fn names_are_ordered_byte_for_byte() {
           )
           and atttypid = 'text'::regtype
           and attcollation = 'pg_catalog.\"C\"'::regcollation";
-    assert_eq!(number(&mut conn, collated).await, 6);
+    assert_eq!(number(&mut conn, collated).await, 7);
 }
 
 #[tokio::test]
@@ -306,7 +316,7 @@ async fn a_second_run_fails_and_changes_nothing() {
 
     // A shell that goes on after an error runs every statement.
     let statements: Vec<&str> = sql.split_inclusive(";\n\n").collect();
-    assert_eq!(statements.len(), 16);
+    assert_eq!(statements.len(), 20);
     for statement in statements {
         let result = run(&mut conn, statement).await;
         let repeatable = ["\ngrant ", "\ncreate schema if not exists "];

@@ -90,9 +90,12 @@ async fn the_defaults_create_what_the_store_needs_and_no_more() {
         table events
         table events_schema
         table projection_checkpoints
+        table projection_dead_letters
+        table projection_workers
         table projections
         index events_event_id_key
-        index events_stream_key"]]
+        index events_stream_key
+        index projection_dead_letters_queue_idx"]]
     .assert_eq(&listing(&mut conn).await);
 }
 
@@ -107,8 +110,11 @@ async fn names_can_be_key_words_and_indexes_be_added() {
     expect![[r"
         table Select
         table group
+        table group_dead_letters
+        table group_workers
         table order
         table order_schema
+        index group_dead_letters_queue_idx
         index order_correlation_id_idx
         index order_created_at_idx
         index order_event_id_key
@@ -117,9 +123,11 @@ async fn names_can_be_key_words_and_indexes_be_added() {
     .assert_eq(&listing(&mut conn).await);
 
     run(&mut conn, insert_event("order", &[])).await.unwrap();
-    run(&mut conn, r#"insert into "group" values ('totals', 1)"#).await.unwrap();
-    run(&mut conn, r#"insert into "Select" values ('totals', 0, 1, 0)"#).await.unwrap();
-    let orphan = refusal(&mut conn, r#"insert into "Select" values ('other', 0, 1, 0)"#).await;
+    run(&mut conn, r#"insert into "group" (name, partition_total) values ('totals', 1)"#)
+        .await
+        .unwrap();
+    run(&mut conn, r#"insert into "Select" (projection, partition_index, position, updated_at) values ('totals', 0, 1, 0)"#).await.unwrap();
+    let orphan = refusal(&mut conn, r#"insert into "Select" (projection, partition_index, position, updated_at) values ('other', 0, 1, 0)"#).await;
     assert_eq!(orphan, "FOREIGN KEY constraint failed");
 }
 
@@ -215,16 +223,30 @@ async fn the_position_of_a_deleted_event_is_not_given_again() {
 #[tokio::test]
 async fn bad_projections_and_checkpoints_are_refused() {
     let mut conn = default_database().await;
-    run(&mut conn, "insert into projections values ('one', 1), ('most', 16384)").await.unwrap();
-    run(&mut conn, "insert into projection_checkpoints values ('one', 0, 0, 0)").await.unwrap();
+    run(
+        &mut conn,
+        "insert into projections (name, partition_total) values ('one', 1), ('most', 16384)",
+    )
+    .await
+    .unwrap();
+    run(&mut conn, "insert into projection_checkpoints (projection, partition_index, position, updated_at) values ('one', 0, 0, 0)").await.unwrap();
     for (insert, reason) in [
-        ("projections values ('one', 2)", "UNIQUE"),
-        ("projections values ('none', 0)", "CHECK"),
-        ("projections values ('many', 16385)", "CHECK"),
-        ("projections values (null, 1)", "NOT NULL"),
-        ("projection_checkpoints values ('one', 0, 5, 0)", "UNIQUE"),
-        ("projection_checkpoints values ('one', 1, -1, 0)", "CHECK"),
-        ("projection_checkpoints values ('unknown', 0, 0, 0)", "FOREIGN KEY"),
+        ("projections (name, partition_total) values ('one', 2)", "UNIQUE"),
+        ("projections (name, partition_total) values ('none', 0)", "CHECK"),
+        ("projections (name, partition_total) values ('many', 16385)", "CHECK"),
+        ("projections (name, partition_total) values (null, 1)", "NOT NULL"),
+        (
+            "projection_checkpoints (projection, partition_index, position, updated_at) values ('one', 0, 5, 0)",
+            "UNIQUE",
+        ),
+        (
+            "projection_checkpoints (projection, partition_index, position, updated_at) values ('one', 1, -1, 0)",
+            "CHECK",
+        ),
+        (
+            "projection_checkpoints (projection, partition_index, position, updated_at) values ('unknown', 0, 0, 0)",
+            "FOREIGN KEY",
+        ),
     ] {
         let message = refusal(&mut conn, format!("insert into {insert}")).await;
         assert!(message.contains(reason), "{insert}: {message}");
@@ -242,10 +264,10 @@ async fn two_stores_fit_in_one_database() {
 
     run(&mut conn, insert_event("events", &[])).await.unwrap();
     run(&mut conn, insert_event("log", &[])).await.unwrap();
-    run(&mut conn, "insert into views values ('totals', 1)").await.unwrap();
-    let other_store = "insert into projection_checkpoints values ('totals', 0, 0, 0)";
+    run(&mut conn, "insert into views (name, partition_total) values ('totals', 1)").await.unwrap();
+    let other_store = "insert into projection_checkpoints (projection, partition_index, position, updated_at) values ('totals', 0, 0, 0)";
     assert_eq!(refusal(&mut conn, other_store).await, "FOREIGN KEY constraint failed");
-    run(&mut conn, "insert into progress values ('totals', 0, 0, 0)").await.unwrap();
+    run(&mut conn, "insert into progress (projection, partition_index, position, updated_at) values ('totals', 0, 0, 0)").await.unwrap();
     assert_eq!(number(&mut conn, "select version from log_schema").await, SCHEMA_VERSION);
 }
 
@@ -258,7 +280,7 @@ async fn a_second_run_fails_and_changes_nothing() {
 
     // A shell that goes on after an error runs every statement.
     let statements: Vec<&str> = sql.split_inclusive(";\n").collect();
-    assert_eq!(statements.len(), 7);
+    assert_eq!(statements.len(), 10);
     for statement in statements {
         refusal(&mut conn, statement).await;
     }

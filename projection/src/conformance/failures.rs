@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use es::conformance::{Conn, Harness};
 use es::{
-    CheckpointError, CheckpointStore, EventFilter, EventSource, Partition, PersistedEvent,
-    Position, ProjectionName, StoreError, TransactionState,
+    CheckpointError, CheckpointMove, CheckpointStore, EventFilter, EventSource, Partition,
+    PersistedEvent, Position, ProjectionName, StoreError, TransactionState,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::fixture::{Recorder, Stage, append_numbers, batch};
 use super::polls::Polls;
 use super::{CommitFault, Faulty};
-use crate::{HandlerError, Processor, ProcessorError, Projection};
+use crate::{BatchContext, EventContext, HandlerError, Processor, ProcessorError, Projection};
 
 /// A recorder that fails on some events, after it has written their rows.
 struct Failing<H> {
@@ -28,7 +28,12 @@ impl<H: Harness> Projection<Conn<H>> for Failing<H> {
         self.recorder.name()
     }
 
-    async fn handle(&self, conn: &mut Conn<H>, event: &PersistedEvent) -> Result<(), HandlerError> {
+    async fn handle(
+        &self,
+        conn: &mut Conn<H>,
+        event: &PersistedEvent,
+        _context: &EventContext,
+    ) -> Result<(), HandlerError> {
         self.recorder.record(conn, event).await?;
         (self.fails)(event.payload_json()?)
     }
@@ -37,6 +42,7 @@ impl<H: Harness> Projection<Conn<H>> for Failing<H> {
         &self,
         conn: &mut Conn<H>,
         events: &[PersistedEvent],
+        _context: &BatchContext,
     ) -> Result<(), HandlerError> {
         for event in events {
             self.recorder.record(conn, event).await?;
@@ -209,7 +215,12 @@ impl<H: Harness> Projection<Conn<H>> for Pausing<H> {
         self.recorder.name()
     }
 
-    async fn handle(&self, conn: &mut Conn<H>, event: &PersistedEvent) -> Result<(), HandlerError> {
+    async fn handle(
+        &self,
+        conn: &mut Conn<H>,
+        event: &PersistedEvent,
+        _context: &EventContext,
+    ) -> Result<(), HandlerError> {
         self.recorder.record(conn, event).await?;
         if event.payload_json::<i64>()? == self.pause_at {
             self.entered.notify_one();
@@ -263,7 +274,9 @@ async fn force_checkpoint<H: Harness>(stage: &Stage<H>, to: impl Fn(Position) ->
     let (name, store) = (ProjectionName::new("p").expect("a valid name"), stage.source.store());
     let mut tx = stage.source.begin().await.expect("a transaction");
     let from = store.lock_checkpoint(&mut tx, &name, Partition::ALL).await.expect("it is there");
-    let moved = store.save_checkpoint(&mut tx, &name, Partition::ALL, from, to(from)).await;
+    let (from, epoch) = (from.position, from.epoch);
+    let to = CheckpointMove { epoch, from, to: to(from), lease: None };
+    let moved = store.save_checkpoint(&mut tx, &name, Partition::ALL, to).await;
     moved.expect("it is where it was");
     stage.source.commit(tx).await.expect("the transaction commits");
 }

@@ -11,7 +11,7 @@ use es::{
     ProjectionName, StreamId,
 };
 
-use crate::{HandlerError, Processor, Projection, lag};
+use crate::{EventContext, HandlerError, Processor, Projection, lag};
 
 /// Writes the position of each event it handles as a row of the caller's own, under its name.
 #[derive(Debug)]
@@ -54,7 +54,12 @@ impl<H: Harness> Projection<Conn<H>> for Recorder<H> {
         self.filter.clone()
     }
 
-    async fn handle(&self, conn: &mut Conn<H>, event: &PersistedEvent) -> Result<(), HandlerError> {
+    async fn handle(
+        &self,
+        conn: &mut Conn<H>,
+        event: &PersistedEvent,
+        _context: &EventContext,
+    ) -> Result<(), HandlerError> {
         self.record(conn, event).await
     }
 }

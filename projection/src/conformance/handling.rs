@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers, append_stubbornly, batch};
 use super::polls::Polls;
-use crate::{HandlerError, Projection, Runner, lag};
+use crate::{BatchContext, EventContext, HandlerError, Projection, Runner, lag};
 
 /// One processor, one partition, several batches.
 pub async fn every_event_is_handled_once_and_in_order<H: Harness>(harness: H)
@@ -125,7 +125,12 @@ impl<H: Harness> Projection<Conn<H>> for BatchSizes<H> {
         self.recorder.name()
     }
 
-    async fn handle(&self, conn: &mut Conn<H>, event: &PersistedEvent) -> Result<(), HandlerError> {
+    async fn handle(
+        &self,
+        conn: &mut Conn<H>,
+        event: &PersistedEvent,
+        _context: &EventContext,
+    ) -> Result<(), HandlerError> {
         self.recorder.record(conn, event).await
     }
 
@@ -133,6 +138,7 @@ impl<H: Harness> Projection<Conn<H>> for BatchSizes<H> {
         &self,
         conn: &mut Conn<H>,
         events: &[PersistedEvent],
+        _context: &BatchContext,
     ) -> Result<(), HandlerError> {
         self.sizes.lock().expect("no panic while it is held").push(events.len());
         for event in events {

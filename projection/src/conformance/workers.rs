@@ -11,7 +11,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::Rendezvous;
 use super::fixture::{Recorder, Stage, append_numbers, batch};
-use crate::{HandlerError, Processor, Projection, Runner, RunnerError};
+use crate::{
+    EventContext, HandlerError, HandlerPanicked, Processor, ProcessorError, Projection, Runner,
+    RunnerError,
+};
 
 /// Both processors have read the same first batch before either begins to handle it. One
 /// commits; the fence must keep the other's effects out.
@@ -37,7 +40,12 @@ impl<H: Harness> Projection<Conn<H>> for Counting<H> {
         self.recorder.name()
     }
 
-    async fn handle(&self, conn: &mut Conn<H>, event: &PersistedEvent) -> Result<(), HandlerError> {
+    async fn handle(
+        &self,
+        conn: &mut Conn<H>,
+        event: &PersistedEvent,
+        _context: &EventContext,
+    ) -> Result<(), HandlerError> {
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.recorder.record(conn, event).await
     }
@@ -105,7 +113,12 @@ impl<C: Send> Projection<C> for Broken {
         ProjectionName::new("broken").expect("a valid name")
     }
 
-    async fn handle(&self, _conn: &mut C, _event: &PersistedEvent) -> Result<(), HandlerError> {
+    async fn handle(
+        &self,
+        _conn: &mut C,
+        _event: &PersistedEvent,
+        _context: &EventContext,
+    ) -> Result<(), HandlerError> {
         assert!(!self.panics, "this handler panics");
         Err("this handler fails".into())
     }
@@ -121,17 +134,18 @@ where
     assert!(error.to_string().contains("projection broken"), "{error}");
 }
 
-/// A panic is contained, named, and stops the others.
+/// A panic is contained, is the handler's failure on an event, and stops the others.
 pub async fn a_panic_stops_the_whole_runner<H: Harness>(harness: H)
 where
     H::Source: Clone,
 {
     let error = run_with_broken(harness, Broken { panics: true }).await;
-    let RunnerError::Panicked { projection, partition, message } = error else {
+    let RunnerError::Processor(ProcessorError::Handler { projection, source, .. }) = error else {
         panic!("{error:?}")
     };
-    assert_eq!((projection.as_str(), partition), ("broken", Partition::ALL));
-    assert_eq!(message, "this handler panics");
+    assert_eq!(projection.as_str(), "broken");
+    let panicked: &HandlerPanicked = source.downcast_ref().expect("a panic");
+    assert_eq!(panicked.message, "this handler panics");
 }
 
 async fn run_with_broken<H: Harness>(harness: H, broken: Broken) -> RunnerError

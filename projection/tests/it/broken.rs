@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use es::conformance::MemoryHarness;
 use es::memory::{MemoryConnection, MemoryStore};
 use es::{
-    AppendError, AppendResult, CheckpointError, CheckpointStore, Event, EventFilter, EventSource,
-    EventStore, ExpectedVersion, Horizon, Partition, PartitionCheckpoint, PersistedEvent, Position,
-    ProjectionName, ReadWindow, StoreError, Stream, StreamId, Version, VersionRange,
+    AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, Event,
+    EventFilter, EventSource, EventStore, ExpectedVersion, Horizon, Partition, PartitionCheckpoint,
+    PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream, StreamId, Version,
+    VersionRange,
 };
 use projection::conformance::{late_commit_over, run, two_processors_over};
 
@@ -57,10 +58,10 @@ impl CheckpointStore for Broken {
         conn: &mut MemoryConnection,
         projection: &ProjectionName,
         partition: Partition,
-    ) -> Result<Position, CheckpointError> {
-        let position = self.inner.register_checkpoint(conn, projection, partition).await?;
-        *self.believed.lock().expect("no panic") = position;
-        Ok(position)
+    ) -> Result<Checkpoint, CheckpointError> {
+        let checkpoint = self.inner.register_checkpoint(conn, projection, partition).await?;
+        *self.believed.lock().expect("no panic") = checkpoint.position;
+        Ok(checkpoint)
     }
 
     async fn lock_checkpoint(
@@ -68,12 +69,13 @@ impl CheckpointStore for Broken {
         conn: &mut MemoryConnection,
         projection: &ProjectionName,
         partition: Partition,
-    ) -> Result<Position, CheckpointError> {
+    ) -> Result<Checkpoint, CheckpointError> {
         let actual = self.inner.lock_checkpoint(conn, projection, partition).await?;
         if self.fault != Fault::NoFence {
             return Ok(actual);
         }
-        Ok(*self.believed.lock().expect("no panic"))
+        let position = *self.believed.lock().expect("no panic");
+        Ok(Checkpoint { position, ..actual })
     }
 
     async fn save_checkpoint(
@@ -81,15 +83,15 @@ impl CheckpointStore for Broken {
         conn: &mut MemoryConnection,
         projection: &ProjectionName,
         partition: Partition,
-        from: Position,
-        to: Position,
+        to: CheckpointMove,
     ) -> Result<(), CheckpointError> {
         if self.fault != Fault::NoFence {
-            return self.inner.save_checkpoint(conn, projection, partition, from, to).await;
+            return self.inner.save_checkpoint(conn, projection, partition, to).await;
         }
         let actual = self.inner.lock_checkpoint(conn, projection, partition).await?;
-        *self.believed.lock().expect("no panic") = to;
-        self.inner.save_checkpoint(conn, projection, partition, actual, to).await
+        *self.believed.lock().expect("no panic") = to.to;
+        let to = CheckpointMove { from: actual.position, ..to };
+        self.inner.save_checkpoint(conn, projection, partition, to).await
     }
 
     async fn checkpoints(
@@ -100,6 +102,8 @@ impl CheckpointStore for Broken {
         self.inner.checkpoints(conn, projection).await
     }
 }
+
+es::forward_projection_store!(Broken => inner);
 
 impl EventStore for Broken {
     type Connection = MemoryConnection;

@@ -1,7 +1,9 @@
 //! The processor against its clauses, on the in-memory store; and stores, broken on purpose.
 
 mod broken;
+mod operators;
 mod runner;
+mod simulation;
 
 /// The in-memory store. The adapters run the same clauses in their own crates.
 mod memory_projections {

@@ -98,9 +98,9 @@ async fn the_user_can_do_what_the_store_needs_and_nothing_else() {
         "select connection_id, seq, low_position, first_low_position from events_appenders",
         "select connection_id from events_appenders for update skip locked",
         "delete from events_appenders where connection_id = 0",
-        "insert into projections values ('totals', 1)",
-        "insert ignore into projections values ('totals', 1)",
-        "insert into projections values ('totals', 1) on duplicate key update name = name",
+        "insert into projections (name, partition_total) values ('totals', 1)",
+        "insert ignore into projections (name, partition_total) values ('totals', 1)",
+        "insert into projections (name, partition_total) values ('totals', 1) on duplicate key update name = name",
         "update projections set partition_total = 2",
         "insert into projection_checkpoints (projection, partition_index, `position`) \
          values ('totals', 0, 0)",
@@ -123,7 +123,6 @@ async fn the_user_can_do_what_the_store_needs_and_nothing_else() {
         "truncate events_appenders",
         "delete from projections",
         "truncate projections",
-        "delete from projection_checkpoints",
         "truncate projection_checkpoints",
         "insert into events_schema (version) values (2)",
         "update events_schema set version = 2",
@@ -159,7 +158,9 @@ async fn the_grants_are_exactly_the_documented_ones() {
         events: INSERT, SELECT
         events_appenders: DELETE, INSERT, SELECT, UPDATE
         events_schema: SELECT
-        projection_checkpoints: INSERT, SELECT, UPDATE
+        projection_checkpoints: DELETE, INSERT, SELECT, UPDATE
+        projection_dead_letters: DELETE, INSERT, SELECT, UPDATE
+        projection_workers: DELETE, INSERT, SELECT, UPDATE
         projections: INSERT, SELECT, UPDATE"]]
     .assert_eq(&lines(&mut conn, on_tables).await);
     let elsewhere = format!(

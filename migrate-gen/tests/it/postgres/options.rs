@@ -135,7 +135,6 @@ async fn the_role_can_do_what_the_store_needs_and_nothing_else() {
         "select setval('events_global_position_seq', 1)",
         "delete from projections",
         "truncate projections",
-        "delete from projection_checkpoints",
         "truncate projection_checkpoints",
         "insert into events_schema values (2)",
         "update events_schema set version = 2",
@@ -186,7 +185,9 @@ async fn the_grants_are_exactly_the_documented_ones() {
         events: INSERT, SELECT
         events_global_position_seq: SELECT
         events_schema: SELECT
-        projection_checkpoints: INSERT, SELECT, UPDATE
+        projection_checkpoints: DELETE, INSERT, SELECT, UPDATE
+        projection_dead_letters: DELETE, INSERT, SELECT, UPDATE
+        projection_workers: DELETE, INSERT, SELECT, UPDATE
         projections: INSERT, SELECT, UPDATE"]]
     .assert_eq(&lines(&mut conn, grants).await);
 }

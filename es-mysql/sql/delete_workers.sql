@@ -1,0 +1,5 @@
+-- Forgets the workers of a projection.
+--
+-- ? projection
+delete from {workers}
+where projection = ?

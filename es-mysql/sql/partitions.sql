@@ -1,0 +1,19 @@
+-- Everything that is known about the partitions of a projection, by index.
+--
+-- ? projection
+select
+  partition_index,
+  partition_total,
+  one.position,
+  epoch,
+  replay_until,
+  stop_at,
+  owner,
+  timestampdiff(microsecond, utc_timestamp(6), lease_until) as lease_left,
+  one.attempts,
+  last_error
+from {checkpoints} as one
+join {projections} on name = one.projection
+where one.projection = ?
+order by partition_index
+limit 18446744073709551615

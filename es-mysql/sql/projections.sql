@@ -1,0 +1,9 @@
+-- The projections that were registered, by name.
+select
+  name,
+  partition_total,
+  is_paused,
+  rescale_to
+from {projections}
+order by name
+limit 18446744073709551615

@@ -1,0 +1,18 @@
+-- Everything that is known about the partitions of a projection, by index.
+--
+-- $1 projection
+select
+  partition_index,
+  partition_total,
+  one.position,
+  epoch,
+  replay_until,
+  stop_at,
+  owner,
+  (extract(epoch from lease_until - clock_timestamp()) * 1000000)::bigint as lease_left,
+  one.attempts,
+  last_error
+from {checkpoints} as one
+join {projections} on name = one.projection
+where one.projection = $1
+order by partition_index

@@ -1,0 +1,48 @@
+//! Forwards what a store for tests does not change.
+
+/// Implements [`ProjectionStore`](crate::ProjectionStore) for a wrapper by forwarding to a field:
+/// for stores in tests that break or watch something else.
+#[macro_export]
+macro_rules! forward_projection_store {
+    ($wrapper:ty => $field:ident) => {
+        $crate::forward_projection_store! { @methods $wrapper, $field;
+            projections() -> Vec<$crate::ProjectionState>;
+            lock_projection(projection: &$crate::ProjectionName) -> Option<$crate::ProjectionState>;
+            save_projection(state: &$crate::ProjectionState) -> ();
+            partitions(projection: &$crate::ProjectionName) -> Vec<$crate::PartitionState>;
+            lock_partitions(projection: &$crate::ProjectionName) -> Vec<$crate::PartitionState>;
+            rewrite_partitions(projection: &$crate::ProjectionName, seeds: &[$crate::PartitionSeed]) -> ();
+            delete_projection(projection: &$crate::ProjectionName) -> ();
+            claim(projection: &$crate::ProjectionName, partition: $crate::Partition, worker: &$crate::WorkerId, lease: ::std::time::Duration) -> Option<$crate::Epoch>;
+            renew(projection: &$crate::ProjectionName, partition: $crate::Partition, epoch: $crate::Epoch, lease: ::std::time::Duration) -> bool;
+            release(projection: &$crate::ProjectionName, partition: $crate::Partition, epoch: $crate::Epoch) -> ();
+            heartbeat(projection: &$crate::ProjectionName, worker: &$crate::WorkerId, alive_for: ::std::time::Duration) -> ();
+            leave(projection: &$crate::ProjectionName, worker: &$crate::WorkerId) -> ();
+            workers(projection: &$crate::ProjectionName) -> Vec<$crate::WorkerId>;
+            record_failure(projection: &$crate::ProjectionName, partition: $crate::Partition, epoch: $crate::Epoch, attempts: u32, error: &str) -> ();
+            dead_letters(projection: &$crate::ProjectionName, after: $crate::Position, count_max: u32) -> Vec<$crate::DeadLetter>;
+            dead_letter_queue(projection: &$crate::ProjectionName, stream: &$crate::StreamId, count_max: u32) -> Vec<$crate::DeadLetter>;
+            dead_letter_counts(projection: &$crate::ProjectionName) -> Vec<(u16, u64)>;
+            parked_streams(projection: &$crate::ProjectionName, aggregate_ids: &[&str]) -> Vec<$crate::StreamId>;
+            put_dead_letters(projection: &$crate::ProjectionName, letters: &[$crate::DeadLetter]) -> ();
+            remove_dead_letters(projection: &$crate::ProjectionName, positions: &[$crate::Position]) -> ();
+            remove_dead_letters_after(projection: &$crate::ProjectionName, after: $crate::Position) -> ();
+            first_position_since(time: $crate::conformance::UtcTime) -> Option<$crate::Position>;
+        }
+    };
+    (@methods $wrapper:ty, $field:ident;
+        $($method:ident($($argument:ident: $kind:ty),*) -> $output:ty;)*
+    ) => {
+        impl $crate::ProjectionStore for $wrapper {
+            $(
+                async fn $method(
+                    &self,
+                    conn: &mut <Self as $crate::EventStore>::Connection,
+                    $($argument: $kind),*
+                ) -> Result<$output, $crate::StoreError> {
+                    $crate::ProjectionStore::$method(&self.$field, conn, $($argument),*).await
+                }
+            )*
+        }
+    };
+}

@@ -1,0 +1,165 @@
+//! Clauses about what an operator changes.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::Harness;
+use super::checkpoints::name;
+use super::fixture::{Fixture, event, thing};
+use super::leases::worker;
+use crate::{
+    CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Partition, PartitionSeed,
+    Position, ProjectionState, ProjectionStore,
+};
+
+const LONG: Duration = Duration::from_mins(10);
+
+fn seed(position: u32, epoch: Epoch) -> PartitionSeed {
+    let position = Position::from(position);
+    PartitionSeed { position, epoch, replay_until: Position::START, stop_at: None }
+}
+
+/// A paused projection is nobody's.
+pub async fn a_paused_projection_is_not_claimed<H: Harness>(harness: H) {
+    let store = Fixture::new(harness).await;
+    store.register("p", Partition::ALL).await.expect("new");
+    for (is_paused, claimed) in [(true, false), (false, true)] {
+        let mut tx = store.begin().await;
+        let state = store.store().lock_projection(&mut tx, &name("p")).await.expect("locked");
+        let state = ProjectionState { is_paused, ..state.expect("it is registered") };
+        store.store().save_projection(&mut tx, &state).await.expect("saved");
+        store.commit(tx).await;
+        let mut tx = store.begin().await;
+        let locked = store.store().lock_checkpoint(&mut tx, &name("p"), Partition::ALL).await;
+        assert_eq!(locked.expect("it is there").is_paused, is_paused);
+        let worker = worker("a");
+        let claim = store.store().claim(&mut tx, &name("p"), Partition::ALL, &worker, LONG).await;
+        assert_eq!(claim.expect("answered").is_some(), claimed);
+        store.rollback(tx).await;
+    }
+}
+
+/// What is set is read back, and projections are listed by name.
+pub async fn settings_of_a_projection_are_kept<H: Harness>(harness: H) {
+    let store = Fixture::new(harness).await;
+    store.register("q", Partition::ALL).await.expect("new");
+    store.register("p", Partition::new(0, 3).expect("a partition")).await.expect("new");
+    let changed = ProjectionState {
+        name: name("p"),
+        partition_total: 5,
+        is_paused: true,
+        rescale_to: Some(2),
+    };
+    let mut tx = store.begin().await;
+    assert_eq!(store.store().lock_projection(&mut tx, &name("x")).await.expect("read"), None);
+    let locked = store.store().lock_projection(&mut tx, &name("p")).await.expect("read");
+    assert_eq!(locked.expect("it is registered").partition_total, 3);
+    store.store().save_projection(&mut tx, &changed).await.expect("saved");
+    store.commit(tx).await;
+    let mut conn = store.conn().await;
+    let all = store.store().projections(&mut conn).await.expect("read");
+    let untouched =
+        ProjectionState { name: name("q"), partition_total: 1, is_paused: false, rescale_to: None };
+    assert_eq!(all, [changed, untouched]);
+}
+
+/// Rows are changed, added and removed; owners are forgotten, other projections are not.
+pub async fn partitions_are_rewritten_as_told<H: Harness>(harness: H) {
+    let store = Fixture::new(harness).await;
+    store.register("p", Partition::new(0, 2).expect("a partition")).await.expect("new");
+    store.register("q", Partition::new(0, 2).expect("a partition")).await.expect("new");
+    let mut epoch = Epoch::FIRST;
+    for positions in [vec![4, 7, 7, 7], vec![9]] {
+        let total = u16::try_from(positions.len()).expect("few");
+        let mut tx = store.begin().await;
+        let of = Partition::new(0, 2).expect("a partition");
+        store.store().claim(&mut tx, &name("p"), of, &worker("a"), LONG).await.expect("answered");
+        let state = store.store().lock_projection(&mut tx, &name("p")).await.expect("locked");
+        let old = store.store().lock_partitions(&mut tx, &name("p")).await.expect("locked");
+        epoch = old.iter().map(|partition| partition.epoch).max().expect("some").next();
+        let seeds: Vec<PartitionSeed> = positions.iter().map(|at| seed(*at, epoch)).collect();
+        store.store().rewrite_partitions(&mut tx, &name("p"), &seeds).await.expect("rewritten");
+        let state = ProjectionState { partition_total: total, ..state.expect("registered") };
+        store.store().save_projection(&mut tx, &state).await.expect("saved");
+        store.commit(tx).await;
+        let partitions = store.partitions().await;
+        assert_eq!(partitions.len(), seeds.len());
+        for (partition, seed) in partitions.iter().zip(&seeds) {
+            assert_eq!((partition.position, partition.epoch), (seed.position, seed.epoch));
+            assert!(partition.is_free() && partition.owner.is_none(), "{partition:?}");
+        }
+    }
+    assert!(epoch > Epoch::FIRST);
+    let mut conn = store.conn().await;
+    let other = store.store().partitions(&mut conn, &name("q")).await.expect("read");
+    assert_eq!(other.len(), 2);
+    assert!(other.iter().all(|partition| partition.epoch == Epoch::FIRST));
+}
+
+/// A barrier holds the checkpoint, and everything that was set is read back with it.
+pub async fn a_checkpoint_stops_at_its_barrier<H: Harness>(harness: H) {
+    let store = Fixture::new(harness).await;
+    store.register("p", Partition::ALL).await.expect("new");
+    let epoch = Epoch::FIRST.next();
+    let (replay_until, stop_at) = (Position::from(11), Some(Position::from(9)));
+    let seed = PartitionSeed { replay_until, stop_at, ..seed(4, epoch) };
+    let mut tx = store.begin().await;
+    store.store().rewrite_partitions(&mut tx, &name("p"), &[seed]).await.expect("rewritten");
+    let locked = store.store().lock_checkpoint(&mut tx, &name("p"), Partition::ALL).await;
+    let locked = locked.expect("it is there");
+    assert_eq!((locked.position, locked.epoch), (Position::from(4), epoch));
+    assert_eq!((locked.replay_until, locked.stop_at), (replay_until, stop_at));
+    let to = |to: u32| CheckpointMove {
+        epoch,
+        from: Position::from(4),
+        to: Position::from(to),
+        lease: None,
+    };
+    let beyond = store.store().save_checkpoint(&mut tx, &name("p"), Partition::ALL, to(10)).await;
+    assert!(matches!(beyond, Err(CheckpointError::Stale { .. })), "{beyond:?}");
+    let upto = store.store().save_checkpoint(&mut tx, &name("p"), Partition::ALL, to(9)).await;
+    upto.expect("it reaches the barrier");
+    store.commit(tx).await;
+}
+
+/// A projection of the same name begins anew.
+pub async fn a_deleted_projection_is_gone<H: Harness>(harness: H) {
+    let store = Fixture::new(harness).await;
+    store.register("p", Partition::new(0, 3).expect("a partition")).await.expect("new");
+    store.append(&thing("a"), &[event(1)]).await;
+    let letter = DeadLetter::failed(&store.log().await[0], 2, "poison".to_owned());
+    let mut tx = store.begin().await;
+    store.store().heartbeat(&mut tx, &name("p"), &worker("a"), LONG).await.expect("noted");
+    store.store().put_dead_letters(&mut tx, &name("p"), &[letter]).await.expect("parked");
+    store.commit(tx).await;
+    let mut tx = store.begin().await;
+    store.store().delete_projection(&mut tx, &name("p")).await.expect("deleted");
+    store.commit(tx).await;
+    assert!(store.partitions().await.is_empty());
+    let mut conn = store.conn().await;
+    assert!(store.store().projections(&mut conn).await.expect("read").is_empty());
+    assert!(store.store().workers(&mut conn, &name("p")).await.expect("read").is_empty());
+    let letters = store.store().dead_letters(&mut conn, &name("p"), Position::START, 9).await;
+    assert!(letters.expect("read").is_empty());
+    drop(conn);
+    store.register("p", Partition::ALL).await.expect("new again");
+}
+
+/// The log's order is not that of the writers' clocks, but a time leads to a position.
+pub async fn a_position_is_found_by_its_time<H: Harness>(harness: H) {
+    let store = Fixture::new(harness).await;
+    let start = event(0).created_at();
+    for minutes in [10, 30, 20, 40] {
+        let event = event(minutes).with_created_at(start + TimeDelta::minutes(minutes));
+        store.append(&thing("a"), &[event]).await;
+    }
+    let log = store.log().await;
+    for (minutes, found) in [(0, Some(0)), (10, Some(0)), (15, Some(1)), (35, Some(3)), (50, None)]
+    {
+        let mut conn = store.conn().await;
+        let time = start + TimeDelta::minutes(minutes);
+        let position = store.store().first_position_since(&mut conn, time).await.expect("found");
+        assert_eq!(position, found.map(|index: usize| log[index].position()), "{minutes}");
+    }
+}

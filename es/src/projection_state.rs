@@ -1,0 +1,217 @@
+//! What a store keeps about a projection: its settings, its partitions, who works on them, and the
+//! events it has parked.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound, Utc};
+
+use crate::identifier::identifier;
+use crate::{
+    Epoch, InvalidIdentifier, Partition, PersistedEvent, Position, ProjectionName, StoreError,
+    StreamId,
+};
+
+/// The name of a worker: what a lease is held under. Each process needs one of its own.
+///
+/// Obeys the same rule as the parts of a [`StreamId`].
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerId(Arc<str>);
+
+impl WorkerId {
+    /// Checks the name.
+    pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidIdentifier> {
+        identifier("worker id", name.as_ref()).map(WorkerId)
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What is set for a whole projection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProjectionState {
+    /// Its name.
+    pub name: ProjectionName,
+    /// How many partitions it has, 1 to [`SLOT_COUNT`](crate::SLOT_COUNT).
+    pub partition_total: u16,
+    /// Whether nothing is handled until somebody resumes it.
+    pub is_paused: bool,
+    /// How many partitions it will have once all are at the barrier.
+    pub rescale_to: Option<u16>,
+}
+
+impl ProjectionState {
+    /// Decodes a row; fails with [`StoreError::Corrupt`] if it holds what no registration wrote.
+    pub fn from_record(
+        name: &str,
+        partition_total: i64,
+        is_paused: bool,
+        rescale_to: Option<i64>,
+    ) -> Result<Self, StoreError> {
+        let corrupt = || StoreError::corrupt(format!("projection {name:?}"));
+        let count = |count: i64| match u16::try_from(count) {
+            Ok(total) if Partition::new(0, total).is_ok() => Ok(total),
+            _ => Err(corrupt()),
+        };
+        Ok(ProjectionState {
+            name: ProjectionName::new(name).map_err(|_| corrupt())?,
+            partition_total: count(partition_total)?,
+            is_paused,
+            rescale_to: rescale_to.map(count).transpose()?,
+        })
+    }
+}
+
+/// What is known about one partition of a projection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionState {
+    /// Which partition.
+    pub partition: Partition,
+    /// The position through which it has handled everything that is for it.
+    pub position: Position,
+    /// Who may move the checkpoint.
+    pub epoch: Epoch,
+    /// Events at or before this position were handled before.
+    pub replay_until: Position,
+    /// The checkpoint does not move beyond this position.
+    pub stop_at: Option<Position>,
+    /// Who claimed it last and has not released it.
+    pub owner: Option<WorkerId>,
+    /// How long its owner's lease still lasts, by the database's clock; `None` if it has none or
+    /// the lease has expired.
+    pub lease_left: Option<Duration>,
+    /// How often the event after the checkpoint has failed.
+    pub attempts: u32,
+    /// What it failed with last.
+    pub last_error: Option<String>,
+}
+
+/// The columns of a partition, as an adapter reads them.
+#[derive(Debug, Clone)]
+#[expect(missing_docs, reason = "the columns of the same names, documented in the schema")]
+pub struct PartitionRecord {
+    pub partition_index: i64,
+    pub partition_total: i64,
+    pub position: i64,
+    pub epoch: i64,
+    pub replay_until: i64,
+    pub stop_at: Option<i64>,
+    pub owner: Option<String>,
+    /// Negative if the lease has expired.
+    pub lease_left_micros: Option<i64>,
+    pub attempts: i64,
+    pub last_error: Option<String>,
+}
+
+impl PartitionState {
+    /// Decodes a row; fails with [`StoreError::Corrupt`] if it holds what no worker saved.
+    pub fn from_record(record: PartitionRecord) -> Result<Self, StoreError> {
+        let (index, total) = (record.partition_index, record.partition_total);
+        let corrupt = || StoreError::corrupt(format!("partition {index} of {total}"));
+        let position = |number: i64| Position::try_from(number).map_err(|_| corrupt());
+        let partition = match (u16::try_from(index), u16::try_from(total)) {
+            (Ok(index), Ok(total)) => Partition::new(index, total).ok(),
+            _ => None,
+        };
+        let left = record.lease_left_micros.and_then(|micros| u64::try_from(micros).ok());
+        Ok(PartitionState {
+            partition: partition.ok_or_else(corrupt)?,
+            position: position(record.position)?,
+            epoch: Epoch::try_from(record.epoch).map_err(|_| corrupt())?,
+            replay_until: position(record.replay_until)?,
+            stop_at: record.stop_at.map(position).transpose()?,
+            owner: record.owner.map(WorkerId::new).transpose().map_err(|_| corrupt())?,
+            lease_left: left.filter(|micros| *micros > 0).map(Duration::from_micros),
+            attempts: u32::try_from(record.attempts).map_err(|_| corrupt())?,
+            last_error: record.last_error,
+        })
+    }
+
+    /// Whether anybody may claim it: it has no owner, or the owner's lease has expired.
+    pub fn is_free(&self) -> bool {
+        self.owner.is_none() || self.lease_left.is_none()
+    }
+}
+
+/// A partition as an operator sets it: without an owner, in a new epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionSeed {
+    /// Its checkpoint.
+    pub position: Position,
+    /// Above every epoch that any partition of the projection has had.
+    pub epoch: Epoch,
+    /// Events at or before this position were handled before.
+    pub replay_until: Position,
+    /// The checkpoint is not to move beyond this position.
+    pub stop_at: Option<Position>,
+}
+
+/// An event that a projection has parked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetter {
+    /// Where the event stands in the log.
+    pub position: Position,
+    /// The stream it belongs to.
+    pub stream: StreamId,
+    /// How often it was tried; 0 if it only queues behind another event of its stream.
+    pub attempts: u32,
+    /// What it failed with; `None` if it only queues.
+    pub error: Option<String>,
+    /// When it was parked, by the clock of the process that parked it.
+    pub parked_at: DateTime<Utc>,
+}
+
+/// The columns of a dead letter, as an adapter reads them.
+#[derive(Debug, Clone, Copy)]
+#[expect(missing_docs, reason = "the columns of the same names, documented in the schema")]
+pub struct DeadLetterRecord<'a> {
+    pub position: i64,
+    pub bounded_context: &'a str,
+    pub aggregate_type: &'a str,
+    pub aggregate_id: &'a str,
+    pub attempts: i64,
+    pub error: Option<&'a str>,
+    pub parked_at: DateTime<Utc>,
+}
+
+impl DeadLetter {
+    /// An event that has failed `attempts` times, the last time with `error`.
+    pub fn failed(event: &PersistedEvent, attempts: u32, error: String) -> Self {
+        DeadLetter { attempts, error: Some(error), ..DeadLetter::queued(event) }
+    }
+
+    /// An event that queues behind another one of its stream.
+    pub fn queued(event: &PersistedEvent) -> Self {
+        DeadLetter {
+            position: event.position(),
+            stream: event.stream().clone(),
+            attempts: 0,
+            error: None,
+            parked_at: Utc::now().trunc_subsecs(6),
+        }
+    }
+
+    /// Decodes a row; fails with [`StoreError::Corrupt`] if it holds what no worker parked.
+    pub fn from_record(record: DeadLetterRecord<'_>) -> Result<Self, StoreError> {
+        let corrupt = || StoreError::corrupt(format!("a dead letter {record:?}"));
+        let (context, kind) = (record.bounded_context, record.aggregate_type);
+        let stream = StreamId::new(context, kind, record.aggregate_id);
+        Ok(DeadLetter {
+            position: Position::try_from(record.position).map_err(|_| corrupt())?,
+            stream: stream.map_err(|_| corrupt())?,
+            attempts: u32::try_from(record.attempts).map_err(|_| corrupt())?,
+            error: record.error.map(str::to_owned),
+            parked_at: record.parked_at,
+        })
+    }
+}

@@ -1,0 +1,24 @@
+-- Events that a projection has parked because they could not be handled, and the later ones of
+-- their streams, which queue behind them. Written by whoever has the partition's checkpoint locked.
+-- There is no foreign key, which would make batches wait for operators.
+create table "{dead_letters}" (
+    projection text not null,
+
+    -- The global position of the event.
+    position integer not null,
+
+    -- The stream the event belongs to, and the hash of aggregate_id as in the events.
+    bounded_context text not null,
+    aggregate_type text not null,
+    aggregate_id text not null,
+    slot integer not null,
+
+    -- How often it was tried, and what it failed with last; 0 and null for one that only queues.
+    attempts integer not null,
+    error text null,
+
+    -- When it was parked, in microseconds since 1970-01-01 00:00:00 UTC.
+    parked_at integer not null,
+
+    primary key (projection, position)
+) strict, without rowid;

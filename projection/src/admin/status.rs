@@ -1,0 +1,149 @@
+//! How projections are doing.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use es::{
+    EventFilter, EventSource, EventStore, PartitionState, Position, ProjectionName,
+    ProjectionState, ProjectionStore, ReadLimit, StoreError, WorkerId,
+};
+
+use crate::observe;
+
+/// How a projection is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProjectionStatus {
+    /// What is set for it.
+    pub state: ProjectionState,
+    /// How far the log can be read now.
+    pub horizon: Position,
+    /// The workers that are there for it.
+    pub workers: Vec<WorkerId>,
+    /// Its partitions, by index.
+    pub partitions: Vec<PartitionStatus>,
+}
+
+/// How a partition is doing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartitionStatus {
+    /// What the store knows of it.
+    pub state: PartitionState,
+    /// How many positions lie between checkpoint and horizon: an upper bound of the events left.
+    pub lag: u64,
+    /// When the oldest event after the checkpoint was created, whether the projection's filter
+    /// wants it or not; `None` if there is none within the stretch that one read covers.
+    pub oldest_unhandled: Option<DateTime<Utc>>,
+    /// How many of its events are parked, those that queue behind others included.
+    pub dead_letters: u64,
+}
+
+impl PartitionStatus {
+    /// How long the oldest event after the checkpoint has been waiting; nothing if there is none.
+    pub fn lag_time(&self, now: DateTime<Utc>) -> Duration {
+        let since = self.oldest_unhandled.map(|created_at| now - created_at);
+        since.and_then(|since| since.to_std().ok()).unwrap_or_default()
+    }
+}
+
+/// How far a projection that was reset is on the way to where it was.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rebuild {
+    /// The positions passed, over all partitions.
+    pub done: u64,
+    /// The positions to pass, over all partitions.
+    pub total: u64,
+}
+
+impl Rebuild {
+    /// How long the rest will take at the speed since `earlier`, which was `elapsed` ago; `None` if
+    /// nothing was done since.
+    pub fn time_left(&self, earlier: Rebuild, elapsed: Duration) -> Option<Duration> {
+        let done = self.done.checked_sub(earlier.done).filter(|done| *done > 0)?;
+        let left = self.total.saturating_sub(self.done);
+        let nanos = elapsed.as_nanos().saturating_mul(left.into()) / u128::from(done);
+        Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+    }
+}
+
+impl ProjectionStatus {
+    /// The progress of a rebuild; `None` if every partition is back to where it was.
+    pub fn rebuild(&self) -> Option<Rebuild> {
+        let of = |one: &PartitionStatus| {
+            let total = one.state.replay_until.distance_from(Position::START);
+            (one.state.position.distance_from(Position::START).min(total), total)
+        };
+        let sum = |(done, total), (more, of): (u64, u64)| (done + more, total + of);
+        let (done, total) = self.partitions.iter().map(of).fold((0, 0), sum);
+        (done < total).then_some(Rebuild { done, total })
+    }
+
+    /// How many events are parked, those that queue behind others included.
+    pub fn dead_letters(&self) -> u64 {
+        self.partitions.iter().map(|one| one.dead_letters).sum()
+    }
+}
+
+/// How every projection is doing, by name.
+///
+/// # Errors
+///
+/// Whatever the store says.
+///
+/// # Cancel safety
+///
+/// Cancel safe: it only reads.
+pub async fn status<S: EventSource>(source: &S) -> Result<Vec<ProjectionStatus>, StoreError> {
+    let mut conn = source.acquire().await?;
+    let states = source.store().projections(&mut conn).await?;
+    let horizon = source.store().horizon(&mut conn, Position::START).await?.position;
+    let mut all = Vec::with_capacity(states.len());
+    for state in states {
+        all.push(look_at(source.store(), &mut conn, state, horizon).await?);
+    }
+    Ok(all)
+}
+
+/// How one projection is doing; `None` if there is no such projection.
+///
+/// # Errors
+///
+/// Whatever the store says.
+///
+/// # Cancel safety
+///
+/// Cancel safe: it only reads.
+pub async fn status_of<S: EventSource>(
+    source: &S,
+    projection: &ProjectionName,
+) -> Result<Option<ProjectionStatus>, StoreError> {
+    let mut conn = source.acquire().await?;
+    let states = source.store().projections(&mut conn).await?;
+    let Some(state) = states.into_iter().find(|state| state.name == *projection) else {
+        return Ok(None);
+    };
+    let horizon = source.store().horizon(&mut conn, Position::START).await?.position;
+    look_at(source.store(), &mut conn, state, horizon).await.map(Some)
+}
+
+async fn look_at<T: ProjectionStore>(
+    store: &T,
+    conn: &mut T::Connection,
+    state: ProjectionState,
+    horizon: Position,
+) -> Result<ProjectionStatus, StoreError> {
+    let workers = store.workers(conn, &state.name).await?;
+    let counts = store.dead_letter_counts(conn, &state.name).await?;
+    let mut partitions = Vec::new();
+    for partition in store.partitions(conn, &state.name).await? {
+        let lag = horizon.distance_from(partition.position);
+        observe::lag(&state.name, partition.partition, lag);
+        let filter = EventFilter::default().with_partition(partition.partition);
+        let limit = ReadLimit::new(std::num::NonZeroU32::MIN);
+        let next = store.read_below(conn, partition.position, horizon, &filter, limit).await?;
+        let oldest_unhandled = next.events.first().map(es::PersistedEvent::created_at);
+        let mine = counts.iter().find(|(index, _)| *index == partition.partition.index());
+        let dead_letters = mine.map_or(0, |(_, count)| *count);
+        partitions.push(PartitionStatus { state: partition, lag, oldest_unhandled, dead_letters });
+    }
+    Ok(ProjectionStatus { state, horizon, workers, partitions })
+}

@@ -1,0 +1,254 @@
+//! Clauses about what an operator does while workers run.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+use std::time::Duration;
+
+use es::conformance::{Conn, Harness};
+use es::{Event, EventFilter, EventSource, PersistedEvent, Position, ProjectionName, StreamId};
+use futures_util::future::join;
+use tokio_util::sync::CancellationToken;
+
+use super::fixture::{Recorder, Stage, append_numbers};
+use crate::admin::{self, ResetTo};
+use crate::{
+    EventContext, HandlerError, Processor, Projection, WaitError, Worker, wait_for, wait_for_stream,
+};
+
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Writes what comes for the first time under one name and what is replayed under another.
+struct Replaying<H> {
+    recorder: Recorder<H>,
+    replayed: Recorder<H>,
+}
+
+impl<H: Harness> Replaying<H> {
+    fn new(stage: &Stage<H>) -> Arc<Self> {
+        let recorder = |name| Recorder::new(Arc::clone(&stage.harness), name);
+        Arc::new(Replaying { recorder: recorder("p"), replayed: recorder("replayed") })
+    }
+}
+
+impl<H: Harness> Projection<Conn<H>> for Replaying<H> {
+    fn name(&self) -> ProjectionName {
+        self.recorder.name()
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut Conn<H>,
+        event: &PersistedEvent,
+        context: &EventContext,
+    ) -> Result<(), HandlerError> {
+        let recorder = if context.replaying { &self.replayed } else { &self.recorder };
+        recorder.record(conn, event).await
+    }
+}
+
+impl<H: Harness> Stage<H>
+where
+    H::Source: Clone,
+{
+    fn elastic<P: Projection<Conn<H>>>(&self, projection: &Arc<P>) -> Worker<H::Source> {
+        let processor = Processor::new(Arc::clone(&self.source), Arc::clone(projection))
+            .with_poll_interval_max(Duration::from_millis(10));
+        Worker::new(Arc::clone(&self.source))
+            .with_lease(Duration::from_secs(30))
+            .with_poll_interval(Duration::from_millis(30))
+            .with_processor(processor, NonZeroU16::new(2).expect("two"))
+    }
+
+    async fn wait_until_all_is_handled(&self, name: &ProjectionName) {
+        let log = self.store.log().await;
+        let end = log.last().expect("there are events").position();
+        wait_for(&*self.source, name, end, PATIENCE).await.expect("it is handled");
+    }
+
+    async fn set_paused(&self, name: &ProjectionName, is_paused: bool) -> bool {
+        let store = self.source.store();
+        let mut tx = self.store.begin().await;
+        let known = if is_paused {
+            admin::pause(store, &mut tx, name).await
+        } else {
+            admin::resume(store, &mut tx, name).await
+        };
+        self.store.commit(tx).await;
+        known.expect("an answer")
+    }
+}
+
+/// Nothing is handled from the commit of the pause to that of its end, and nothing is lost.
+pub async fn a_paused_projection_handles_nothing_until_it_is_resumed<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    let recorder = stage.recorder("p");
+    let name = recorder.name();
+    assert!(!stage.set_paused(&name, true).await, "there is no such projection yet");
+    let worker = stage.elastic(&recorder);
+    let stop = CancellationToken::new();
+    let play = async {
+        append_numbers(&stage.store, 10).await;
+        stage.wait_until_all_is_handled(&name).await;
+        assert!(stage.set_paused(&name, true).await);
+        append_numbers(&stage.store, 10).await;
+        let end = stage.store.log().await[19].position();
+        let short = Duration::from_millis(300);
+        let waited = wait_for(&*stage.source, &name, end, short).await;
+        assert!(matches!(waited, Err(WaitError::TimedOut { .. })), "{waited:?}");
+        assert_eq!(stage.handled("p").await.len(), 10);
+        let status = admin::status_of(&*stage.source, &name).await.expect("the status");
+        let status = status.expect("it is registered");
+        assert!(status.state.is_paused && status.partitions.iter().all(|one| one.lag > 0));
+        assert!(stage.set_paused(&name, false).await);
+        stage.wait_until_all_is_handled(&name).await;
+        stop.cancel();
+    };
+    let (ended, ()) = join(worker.run(stop.clone()), play).await;
+    ended.expect("it stops when it is told to");
+    stage.assert_handled_once("p", &EventFilter::default()).await;
+}
+
+/// A processor that was told its partition waits as well, and goes on by itself.
+pub async fn a_paused_processor_goes_on_when_it_is_resumed<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    let recorder = stage.recorder("p");
+    let (name, processor) = (recorder.name(), stage.processor(&recorder));
+    append_numbers(&stage.store, 5).await;
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    assert!(stage.set_paused(&name, true).await);
+    append_numbers(&stage.store, 5).await;
+    let stop = CancellationToken::new();
+    let play = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(stage.handled("p").await.len(), 5);
+        assert!(stage.set_paused(&name, false).await);
+        stage.wait_until_all_is_handled(&name).await;
+        stop.cancel();
+    };
+    let (ended, ()) = join(processor.run(stop.clone()), play).await;
+    ended.expect("it stops when it is told to");
+    stage.assert_handled_once("p", &EventFilter::default()).await;
+}
+
+/// Everything after the position comes again, marked as a replay, and what is new is not.
+pub async fn a_reset_projection_replays_while_workers_run<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    let replaying = Replaying::new(&stage);
+    let name = replaying.name();
+    let worker = stage.elastic(&replaying);
+    let stop = CancellationToken::new();
+    let reset = async |to| {
+        let mut tx = stage.store.begin().await;
+        let reset = admin::reset(&*stage.source, &mut tx, &name, to).await;
+        stage.store.commit(tx).await;
+        reset
+    };
+    let play = async {
+        append_numbers(&stage.store, 12).await;
+        stage.wait_until_all_is_handled(&name).await;
+        let log = stage.store.log().await;
+        let fifth = log[4].position();
+        let to = reset(ResetTo::Position(fifth)).await.expect("reset");
+        assert_eq!(to, Some(fifth));
+        append_numbers(&stage.store, 3).await;
+        stage.wait_until_all_is_handled(&name).await;
+        assert_eq!(stage.handled("replayed").await.len(), 7);
+        let sixth = ResetTo::Time(log[5].created_at());
+        let to = reset(sixth).await.expect("reset").expect("it is registered");
+        assert!(to <= fifth, "{to}: events may have one time");
+        stage.wait_until_all_is_handled(&name).await;
+        stage.wait_until_rebuilt(&name).await;
+        let beyond = log[11].position().saturating_add(1_000_000);
+        reset(ResetTo::Position(beyond)).await.expect_err("it lies beyond the log");
+        stop.cancel();
+    };
+    let (ended, ()) = join(worker.run(stop.clone()), play).await;
+    ended.expect("it stops when it is told to");
+    assert!(stage.handled("replayed").await.len() >= 7 + 10);
+    stage.assert_handled_once("p", &EventFilter::default()).await;
+}
+
+impl<H: Harness> Stage<H>
+where
+    H::Source: Clone,
+{
+    async fn wait_until_rebuilt(&self, name: &ProjectionName) {
+        for _ in 0..1_000 {
+            let status = admin::status_of(&*self.source, name).await.expect("the status");
+            if status.expect("it is registered").rebuild().is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the rebuild does not end");
+    }
+}
+
+/// A deleted projection is not made anew by the worker that runs it.
+pub async fn a_deleted_projection_stays_deleted_while_workers_run<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    let recorder = stage.recorder("p");
+    let name = recorder.name();
+    let worker = stage.elastic(&recorder);
+    let stop = CancellationToken::new();
+    let play = async {
+        append_numbers(&stage.store, 5).await;
+        stage.wait_until_all_is_handled(&name).await;
+        for is_known in [true, false] {
+            let mut tx = stage.store.begin().await;
+            let deleted = admin::delete(stage.source.store(), &mut tx, &name).await;
+            stage.store.commit(tx).await;
+            assert_eq!(deleted.expect("an answer"), is_known);
+        }
+        append_numbers(&stage.store, 5).await;
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        assert!(admin::status(&*stage.source).await.expect("the status").is_empty());
+        stop.cancel();
+    };
+    let (ended, ()) = join(worker.run(stop.clone()), play).await;
+    ended.expect("it stops when it is told to");
+    assert_eq!(stage.handled("p").await.len(), 5);
+}
+
+/// Read your own writes: by the whole projection, or by the partition of one stream.
+pub async fn whoever_waits_sees_what_he_appended<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    let recorder = stage.recorder("p");
+    let name = recorder.name();
+    let worker = stage.elastic(&recorder);
+    let stop = CancellationToken::new();
+    let play = async {
+        for number in 0..10_u32 {
+            let stream = StreamId::new("Test", "Thing", format!("{number}")).expect("valid");
+            let event = Event::json("Happened", &number).expect("valid");
+            let appended = stage.store.append(&stream, &[event]).await;
+            let end = appended.last_position();
+            let waited = wait_for_stream(&*stage.source, &name, &stream, end, PATIENCE).await;
+            waited.expect("it is handled");
+            assert_eq!(stage.handled("p").await.last(), Some(&end));
+        }
+        let unknown = ProjectionName::new("unknown").expect("a valid name");
+        let short = Duration::from_millis(20);
+        let waited = wait_for(&*stage.source, &unknown, Position::START, short).await;
+        assert!(matches!(waited, Err(WaitError::TimedOut { .. })), "{waited:?}");
+        stop.cancel();
+    };
+    let (ended, ()) = join(worker.run(stop.clone()), play).await;
+    ended.expect("it stops when it is told to");
+    stage.assert_handled_once("p", &EventFilter::default()).await;
+}

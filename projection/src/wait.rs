@@ -1,0 +1,122 @@
+//! Waiting until a projection has handled what was just appended.
+
+use std::time::Duration;
+
+use backon::{BackoffBuilder, ExponentialBuilder};
+use es::{
+    CheckpointStore, EventSource, PartitionCheckpoint, Position, ProjectionName, StoreError,
+    StreamId,
+};
+use thiserror::Error;
+use tokio::time::{Instant, sleep, timeout};
+
+/// The longest pause between two looks at the checkpoints.
+const PAUSE_MAX: Duration = Duration::from_millis(50);
+
+/// Why nobody could wait for a projection.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum WaitError {
+    /// The projection has not come so far in time.
+    #[error("projection {projection} has not come to position {position} within {waited:?}")]
+    TimedOut {
+        /// The projection.
+        projection: ProjectionName,
+        /// Where it was to come.
+        position: Position,
+        /// For how long somebody waited.
+        waited: Duration,
+    },
+
+    /// The store did not say how far it has come.
+    #[error("cannot see how far projection {projection} has come")]
+    Store {
+        /// The projection.
+        projection: ProjectionName,
+        /// What the store said.
+        source: StoreError,
+    },
+}
+
+/// Waits until every partition of `projection` has handled all events up to `position`, such as
+/// [`AppendResult::last_position`](es::AppendResult::last_position): read your own writes.
+///
+/// A partition for which there is nothing moves its checkpoint once a second at most:
+/// [`wait_for_stream`] waits for one partition only. An event that was parked, or queues behind
+/// one, counts as handled.
+///
+/// # Errors
+///
+/// [`WaitError::TimedOut`], also if the projection was never started.
+///
+/// # Cancel safety
+///
+/// Cancel safe: it only reads.
+pub async fn wait_for<S: EventSource>(
+    source: &S,
+    projection: &ProjectionName,
+    position: Position,
+    time_max: Duration,
+) -> Result<(), WaitError> {
+    wait(source, projection, position, time_max, |_| true).await
+}
+
+/// Waits until the partition that `stream` belongs to has handled all events up to `position`.
+///
+/// # Errors
+///
+/// As [`wait_for`].
+///
+/// # Cancel safety
+///
+/// Cancel safe: it only reads.
+pub async fn wait_for_stream<S: EventSource>(
+    source: &S,
+    projection: &ProjectionName,
+    stream: &StreamId,
+    position: Position,
+    time_max: Duration,
+) -> Result<(), WaitError> {
+    let is_its = |one: &PartitionCheckpoint| one.partition.contains(stream.slot());
+    wait(source, projection, position, time_max, is_its).await
+}
+
+async fn wait<S: EventSource>(
+    source: &S,
+    projection: &ProjectionName,
+    position: Position,
+    time_max: Duration,
+    concerns: impl Fn(&PartitionCheckpoint) -> bool,
+) -> Result<(), WaitError> {
+    let started = Instant::now();
+    let look = async {
+        let pauses = ExponentialBuilder::new()
+            .with_min_delay(Duration::from_millis(1))
+            .with_max_delay(PAUSE_MAX)
+            .without_max_times();
+        for pause in pauses.build() {
+            let checkpoints = checkpoints(source, projection).await?;
+            let mut concerned = checkpoints.iter().filter(|one| concerns(one)).peekable();
+            if concerned.peek().is_some() && concerned.all(|one| one.position >= position) {
+                return Ok(());
+            }
+            sleep(pause).await;
+        }
+        Ok(())
+    };
+    let waited = timeout(time_max, look).await;
+    let projection = projection.clone();
+    match waited {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(source)) => Err(WaitError::Store { projection, source }),
+        Err(_) => Err(WaitError::TimedOut { projection, position, waited: started.elapsed() }),
+    }
+}
+
+async fn checkpoints<S: EventSource>(
+    source: &S,
+    projection: &ProjectionName,
+) -> Result<Vec<PartitionCheckpoint>, StoreError> {
+    let mut conn = source.acquire().await?;
+    source.store().checkpoints(&mut conn, projection).await
+}

@@ -1,0 +1,230 @@
+//! Operators who get into each other's and the workers' way, placed by hooks around transactions.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use es::conformance::{Fixture, MemoryHarness};
+use es::memory::{MemoryConnection, MemoryStore};
+use es::{EventSource, Partition, PersistedEvent, Position, ProjectionName, StoreError, StreamId};
+use futures_util::future::{BoxFuture, join};
+use projection::admin::{self, ResetTo, RetriedLetters};
+use projection::conformance::append_numbers;
+use projection::{
+    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, Worker,
+};
+use tokio_util::sync::CancellationToken;
+
+fn name() -> ProjectionName {
+    ProjectionName::new("p").expect("a valid name")
+}
+
+async fn append(store: &MemoryStore, count: i64) {
+    let fixture = Fixture { harness: MemoryHarness, source: store.clone() };
+    append_numbers(&fixture, count).await;
+}
+
+/// Notes what it was given, and parks number 3 while it is sick.
+#[derive(Default)]
+struct Noting {
+    is_sick: AtomicBool,
+    seen: Mutex<Vec<(i64, bool)>>,
+}
+
+impl Projection<MemoryConnection> for Noting {
+    fn name(&self) -> ProjectionName {
+        name()
+    }
+
+    fn failure_policy(&self) -> FailurePolicy {
+        FailurePolicy::Park(Retries::new(NonZeroU32::MIN))
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut MemoryConnection,
+        event: &PersistedEvent,
+        context: &EventContext,
+    ) -> Result<(), HandlerError> {
+        if self.is_sick.load(Ordering::SeqCst) && event.payload_json::<i64>()? == 3 {
+            return Err("poison".into());
+        }
+        conn.insert_row("p", event.position().get())?;
+        let mut seen = self.seen.lock().expect("no panic while it is held");
+        seen.push((event.position().get(), context.replaying));
+        Ok(())
+    }
+}
+
+type Hook = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// A store whose transactions let somebody else come in between.
+struct Hooked {
+    inner: MemoryStore,
+    after_rollback: Option<Hook>,
+    /// Before the transaction of this number.
+    before_begin: Option<(usize, Hook)>,
+    begins: AtomicUsize,
+}
+
+impl Hooked {
+    fn new(inner: &MemoryStore) -> Self {
+        let inner = inner.clone();
+        Hooked { inner, after_rollback: None, before_begin: None, begins: AtomicUsize::new(0) }
+    }
+}
+
+impl EventSource for Hooked {
+    type Connection = MemoryConnection;
+    type Store = MemoryStore;
+    type Pooled = Box<MemoryConnection>;
+    type Transaction = Box<MemoryConnection>;
+
+    fn store(&self) -> &MemoryStore {
+        &self.inner
+    }
+
+    async fn acquire(&self) -> Result<Self::Pooled, StoreError> {
+        EventSource::acquire(&self.inner).await
+    }
+
+    async fn begin(&self) -> Result<Self::Transaction, StoreError> {
+        let number = self.begins.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some((at, hook)) = &self.before_begin
+            && number == *at
+        {
+            hook().await;
+        }
+        EventSource::begin(&self.inner).await
+    }
+
+    async fn commit(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
+        EventSource::commit(&self.inner, transaction).await
+    }
+
+    async fn rollback(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
+        EventSource::rollback(&self.inner, transaction).await?;
+        if let Some(hook) = &self.after_rollback {
+            hook().await;
+        }
+        Ok(())
+    }
+
+    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
+        EventSource::is_retryable(&self.inner, error)
+    }
+}
+
+async fn catch_up(store: &MemoryStore, projection: &Arc<Noting>, partition: Partition) {
+    let processor = Processor::new(Arc::new(store.clone()), Arc::clone(projection));
+    let processor = processor.with_partition(partition);
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+}
+
+fn partition(index: u16, total: u16) -> Partition {
+    Partition::new(index, total).expect("a partition")
+}
+
+/// One fails, and before it has noted that, another one handles the letter: it does not come back.
+#[tokio::test]
+async fn a_letter_that_was_handled_does_not_come_back() {
+    let store = MemoryStore::default();
+    append(&store, 10).await;
+    let sick = Arc::new(Noting { is_sick: true.into(), ..Noting::default() });
+    catch_up(&store, &sick, Partition::ALL).await;
+    let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
+    let (inner, same) = (store.clone(), stream.clone());
+    let after_rollback: Hook = Box::new(move || {
+        let (inner, same) = (inner.clone(), same.clone());
+        Box::pin(async move {
+            let handled = admin::retry(&inner, &Noting::default(), &same).await;
+            assert!(matches!(handled.expect("tried"), RetriedLetters::Handled(_)));
+        })
+    });
+    let hooked = Hooked { after_rollback: Some(after_rollback), ..Hooked::new(&store) };
+    let failed = admin::retry(&hooked, &*sick, &stream).await.expect("it is tried");
+    assert!(matches!(failed, RetriedLetters::Failed { .. }), "{failed:?}");
+    sick.is_sick.store(false, Ordering::SeqCst);
+    let again = admin::retry(&store, &*sick, &stream).await.expect("it is tried");
+    assert!(matches!(again, RetriedLetters::Handled(0)), "{again:?}");
+    let mut rows = store.connect().rows("p").expect("rows");
+    rows.sort_unstable();
+    assert_eq!(rows, (1..=10).collect::<Vec<i64>>());
+}
+
+/// One partition was behind the other when the projection was reset: what it had not handled is
+/// no replay, also if another number of partitions is asked for at once.
+#[tokio::test]
+async fn what_was_not_handled_before_a_reset_is_no_replay_after_it() {
+    let store = MemoryStore::default();
+    append(&store, 10).await;
+    let projection = Arc::new(Noting::default());
+    for index in 0..2 {
+        catch_up(&store, &projection, partition(index, 2)).await;
+    }
+    append(&store, 10).await;
+    catch_up(&store, &projection, partition(1, 2)).await;
+    let take = || std::mem::take(&mut *projection.seen.lock().expect("no panic"));
+    let before: BTreeSet<i64> = take().into_iter().map(|(position, _)| position).collect();
+
+    let mut tx = EventSource::begin(&store).await.expect("a transaction");
+    let start = ResetTo::Position(Position::START);
+    admin::reset(&store, &mut tx, &name(), start).await.expect("reset");
+    EventSource::commit(&store, tx).await.expect("committed");
+    admin::rescale(&store, &name(), 3).await.expect("rescaled");
+    for index in 0..2 {
+        catch_up(&store, &projection, partition(index, 2)).await;
+    }
+    admin::rescale(&store, &name(), 3).await.expect("rescaled");
+    for index in 0..3 {
+        catch_up(&store, &projection, partition(index, 3)).await;
+    }
+    let seen = take();
+    assert_eq!(seen.len(), 20);
+    for (position, is_replay) in seen {
+        assert_eq!(is_replay, before.contains(&position), "position {position}");
+    }
+}
+
+/// A worker is about to complete a rescale when an operator asks for another number.
+#[tokio::test]
+async fn a_late_worker_does_not_undo_what_an_operator_asked_for() {
+    let store = MemoryStore::default();
+    append(&store, 10).await;
+    let projection = Arc::new(Noting::default());
+    catch_up(&store, &projection, partition(0, 2)).await;
+    admin::rescale(&store, &name(), 3).await.expect("it begins");
+    catch_up(&store, &projection, partition(1, 2)).await;
+    let inner = store.clone();
+    let operator: Hook = Box::new(move || {
+        let inner = inner.clone();
+        Box::pin(async move {
+            admin::rescale(&inner, &name(), 4).await.expect("another number");
+        })
+    });
+    // The first is the registration, the second the completion.
+    let hooked = Hooked { before_begin: Some((2, operator)), ..Hooked::new(&store) };
+    let stop = CancellationToken::new();
+    let worker = Worker::new(Arc::new(hooked))
+        .with_poll_interval(Duration::from_millis(20))
+        .with_projection(&projection, NonZeroU16::MIN);
+    let watch = async {
+        let total = async || {
+            let status = admin::status_of(&store, &name()).await.expect("the status");
+            let status = status.expect("it is registered");
+            let is_claimed = status.partitions.iter().all(|one| one.state.owner.is_some());
+            (status.state.partition_total, is_claimed)
+        };
+        while total().await != (4, true) {
+            assert_ne!(total().await.0, 3, "the operator's number is undone");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        stop.cancel();
+    };
+    let both = join(worker.run(stop.clone()), watch);
+    let (ran, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.expect("it ends");
+    ran.expect("it works");
+}
