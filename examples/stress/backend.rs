@@ -119,6 +119,9 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
         event: &PersistedEvent,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
+    /// A statement the database refuses, through no fault of its own.
+    fn fail(conn: &mut Self::Connection) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
     /// The events the projection has noted, in order.
     fn effects(&self) -> impl Future<Output = Result<Vec<SightingRow>, sqlx::Error>> + Send;
 

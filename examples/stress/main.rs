@@ -6,11 +6,16 @@
 //! projection whose process is killed every second and sometimes runs twice. When the writers
 //! have ended and the readers have caught up, everything seen is compared with everything
 //! committed. A naive reader runs along, to show that there was something to skip.
+//!
+//! With `--projections` it is the workers that are tortured, see [`elastic`].
 
 mod aggregate;
 mod backend;
 mod bystander;
 mod check;
+mod child;
+mod effects;
+mod elastic;
 mod failure;
 mod isolation;
 mod ledger;
@@ -42,6 +47,7 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::backend::Backend;
+use crate::elastic::Load;
 use crate::isolation::Isolations;
 use crate::mysql::MySql;
 use crate::postgres::Postgres;
@@ -73,6 +79,11 @@ struct Arguments {
     /// Repeats the random choices of an earlier run; only the clock differs.
     #[arg(long)]
     seed: Option<u64>,
+    /// Tortures workers that share a projection instead: they join, leave, are killed and stopped,
+    /// while the number of partitions changes and the handler fails on some events. The writers are
+    /// slowed down, so that the workers can keep up.
+    #[arg(long)]
+    projections: bool,
     /// The isolation level of the writers' transactions, on MySQL [default: both, half of the
     /// writers each].
     #[arg(long, value_enum)]
@@ -96,6 +107,16 @@ enum Role {
         /// Ends when everything the log holds now is projected.
         #[arg(long)]
         until_caught_up: bool,
+    },
+    /// Works on the projection of one store together with others, until standard input ends.
+    #[command(hide = true)]
+    Worker {
+        /// The store's name.
+        #[arg(long)]
+        store: String,
+        /// The worker's name.
+        #[arg(long)]
+        id: String,
     },
 }
 
@@ -123,51 +144,64 @@ async fn main() -> ExitCode {
 }
 
 async fn start<B: Backend>(arguments: Arguments) -> anyhow::Result<ExitCode> {
-    if let Some(Role::Projector { store, until_caught_up }) = &arguments.role {
-        let until = if *until_caught_up { Until::CaughtUp } else { Until::InputEnds };
-        projector::run::<B>(&arguments.database_url, store, until).await?;
+    if let Some(role) = &arguments.role {
+        play::<B>(&arguments.database_url, role).await?;
         return Ok(ExitCode::SUCCESS);
     }
     if arguments.isolation.is_some() && !B::CHOOSES_ISOLATION {
         bail!("--isolation is for MySQL: on other databases it cannot be chosen, leave it out");
     }
     let stop = stop::on_ctrl_c();
+    let load = arguments.projections.then(|| Load::moderate(B::CONCURRENT_WRITERS));
     let settings = Settings {
         url: arguments.database_url,
         length: Duration::from_secs(arguments.seconds),
         writers: arguments.writers,
+        rest: load.map_or(Duration::ZERO, |load| load.rest(arguments.writers)),
         seed: arguments.seed.unwrap_or_else(|| fastrand::u64(..)),
         isolations: arguments.isolation.unwrap_or(Isolations::Both),
     };
     let choices = settings.choices::<B>();
     println!("{} writers for {} s, {choices}", settings.writers, arguments.seconds);
-    let stores = stores::<B>(&settings).await?;
-    let result = stress(&settings, &stores, arguments.allow_naive_zero, &stop).await;
-    match &result {
-        Ok(_) => {
-            for store in &stores {
-                store.backend.remove().await?;
-            }
+    let stores = stores::<B>(&settings, if arguments.projections { 1 } else { 2 }).await?;
+    let result = if arguments.projections {
+        stress_workers(&settings, &stores[0], &stop).await
+    } else {
+        stress(&settings, &stores, arguments.allow_naive_zero, &stop).await
+    };
+    if result.is_ok() {
+        for store in &stores {
+            store.backend.remove().await?;
         }
-        Err(_) => eprintln!(
-            "the tables are kept for a look, in {} and {}; {choices}",
-            stores[0].name, stores[1].name
-        ),
+    } else {
+        let names: Vec<&str> = stores.iter().map(|store| &*store.name).collect();
+        eprintln!("the tables are kept for a look, in {}; {choices}", names.join(" and "));
     }
     result
 }
 
-/// Two stores, so that they can get into each other's way.
-async fn stores<B: Backend>(settings: &Settings) -> anyhow::Result<[Arc<Store<B>>; 2]> {
+async fn play<B: Backend>(url: &str, role: &Role) -> anyhow::Result<()> {
+    match role {
+        Role::Projector { store, until_caught_up } => {
+            let until = if *until_caught_up { Until::CaughtUp } else { Until::InputEnds };
+            projector::run::<B>(url, store, until).await
+        }
+        Role::Worker { store, id } => elastic::run_worker::<B>(url, store, id).await,
+    }
+}
+
+/// Several stores can get into each other's way.
+async fn stores<B: Backend>(settings: &Settings, count: u32) -> anyhow::Result<Vec<Arc<Store<B>>>> {
     let id = fastrand::u32(..);
-    let connections_max = settings.writers.div_ceil(2) + CONNECTIONS_BESIDE_WRITERS;
-    let open = |number: u8| async move {
+    let connections_max = settings.writers.div_ceil(count) + CONNECTIONS_BESIDE_WRITERS;
+    let mut stores = Vec::new();
+    for number in 1..=count {
         let name = format!("stress_{id:08x}_{number}");
         let store: Store<B> = Store::open(&settings.url, name, connections_max).await?;
         store.backend.create().await?;
-        anyhow::Ok(Arc::new(store))
-    };
-    Ok([open(1).await?, open(2).await?])
+        stores.push(Arc::new(store));
+    }
+    Ok(stores)
 }
 
 async fn stress<B: Backend>(
@@ -178,14 +212,31 @@ async fn stress<B: Backend>(
 ) -> anyhow::Result<ExitCode> {
     let tally = Arc::new(Tally::default());
     let Some(observed) = run::run(settings, stores, &tally, stop).await? else {
-        if stop.is_cancelled() {
-            println!("stopped; nothing was compared");
-            return Ok(ExitCode::from(EXIT_INTERRUPTED));
-        }
-        bail!("a task ended the run without saying why");
+        return stopped(stop);
     };
     let verdict = Verdict::of(&observed)?;
     report::print(&verdict, &tally, &settings.choices::<B>());
     verdict.judge(allow_naive_zero || !B::CONCURRENT_WRITERS)?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn stress_workers<B: Backend>(
+    settings: &Settings,
+    store: &Arc<Store<B>>,
+    stop: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let tally = Arc::new(Tally::default());
+    let Some(outcome) = elastic::run(settings, store, &tally, stop).await? else {
+        return stopped(stop);
+    };
+    outcome.judge(&tally, &settings.choices::<B>())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn stopped(stop: &CancellationToken) -> anyhow::Result<ExitCode> {
+    if !stop.is_cancelled() {
+        bail!("a task ended the run without saying why");
+    }
+    println!("stopped; nothing was compared");
+    Ok(ExitCode::from(EXIT_INTERRUPTED))
 }

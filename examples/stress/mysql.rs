@@ -179,6 +179,10 @@ impl Backend for MySql {
             .map(drop)
     }
 
+    async fn fail(conn: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql("delete from nothing_of_this_name").execute(conn).await.map(drop)
+    }
+
     async fn effects(&self) -> Result<Vec<SightingRow>, sqlx::Error> {
         let sql = include_str!("sql/mysql/read_effects.sql");
         sqlx::query_as(sql).fetch_all(&self.pool).await

@@ -1,16 +1,16 @@
 //! The projection, run by a process of its own so that it can be killed.
 
 use std::io::Read;
-use std::marker::PhantomData;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::{Partition, PersistedEvent, ProjectionName};
-use projection::{EventContext, HandlerError, Processor, Projection, Runner};
+use es::Partition;
+use projection::{Processor, Runner};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Backend;
+use crate::effects::Effects;
 
 /// How many partitions the projection has; one process drives all.
 pub(crate) const PARTITIONS: u16 = 2;
@@ -29,32 +29,10 @@ pub(crate) enum Until {
     CaughtUp,
 }
 
-/// Notes every event it is given and counts it for its aggregate.
-struct Effects<B> {
-    name: ProjectionName,
-    backend: PhantomData<fn() -> B>,
-}
-
-impl<B: Backend> Projection<B::Connection> for Effects<B> {
-    fn name(&self) -> ProjectionName {
-        self.name.clone()
-    }
-
-    async fn handle(
-        &self,
-        conn: &mut B::Connection,
-        event: &PersistedEvent,
-        _context: &EventContext,
-    ) -> Result<(), HandlerError> {
-        Ok(B::apply(conn, event).await?)
-    }
-}
-
 /// Projects the events of a store.
 pub(crate) async fn run<B: Backend>(url: &str, store: &str, until: Until) -> anyhow::Result<()> {
     let backend = B::open(url, store, CONNECTIONS_MAX).await?;
-    let name = ProjectionName::new("effects")?;
-    let projection = Arc::new(Effects::<B> { name, backend: PhantomData });
+    let projection = Arc::new(Effects::<B>::new());
     let source = backend.source();
     let mut runner = Runner::new(Arc::clone(source));
     for partition in Partition::split(PARTITIONS)? {
@@ -75,9 +53,11 @@ pub(crate) async fn run<B: Backend>(url: &str, store: &str, until: Until) -> any
     Ok(())
 }
 
+/// Notices that whoever started this process is gone, or wants it to end.
+///
 /// On a thread, for reading the standard input cannot be cancelled and the end of the process must
 /// not wait for it.
-fn cancel_when_input_ends(shutdown: CancellationToken) {
+pub(crate) fn cancel_when_input_ends(shutdown: CancellationToken) {
     std::thread::spawn(move || {
         // Nothing is ever written to it. An error means the same as its end.
         let _ = std::io::stdin().read(&mut [0]);

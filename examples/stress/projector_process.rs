@@ -1,16 +1,16 @@
 //! The projector's process: started, killed without a warning, started again.
 
 use std::ops::RangeInclusive;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use fastrand::Rng;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::child;
 use crate::tally::Tally;
 
 /// How long the last run may take to project what is left.
@@ -90,15 +90,8 @@ impl ProjectorProcess {
     }
 
     fn start(&self, options: &[&str]) -> anyhow::Result<Child> {
-        let program = std::env::current_exe()?;
-        let mut command = Command::new(&program);
-        command.env("DATABASE_URL", &self.url);
-        command.args(["projector", "--store", &self.store]).args(options);
-        // The process ends when its input does, so that none outlives a parent that was killed.
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).kill_on_drop(true);
-        // Ctrl-C in a terminal is for the parent alone.
-        #[cfg(unix)]
-        command.process_group(0);
-        command.spawn().with_context(|| format!("cannot start {}", program.display()))
+        let role = ["projector", "--store", &self.store];
+        let mut command = child::command(&self.url, &[&role, options].concat())?;
+        command.spawn().context("cannot start a projector")
     }
 }

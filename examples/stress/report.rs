@@ -19,28 +19,49 @@ const HEADER: [&str; 8] = [
 
 /// Prints everything; the verdict is the last line. `choices` repeat the run.
 pub(crate) fn print(verdict: &Verdict, tally: &Tally, choices: &str) {
-    let mut table = Table::new();
-    table.load_style(presets::ASCII_MARKDOWN).set_header(HEADER);
-    for (name, findings) in &verdict.readers {
-        add(&mut table, name, findings);
-    }
-    add(&mut table, "naive reader", &verdict.naive);
-    println!("{table}");
+    print_readers(verdict);
     println!(
-        "commits={} rollbacks={} conflicts={} retryables={} prepared={} savepoint_rollbacks={} \
-         outcomes_looked_up={} kills={} rivals={}",
-        tally.commits.get(),
-        tally.rollbacks.get(),
-        tally.conflicts.get(),
-        tally.retryables.get(),
+        "{} prepared={} savepoint_rollbacks={} outcomes_looked_up={} kills={} rivals={}",
+        transactions(tally),
         tally.prepared.get(),
         tally.savepoint_rollbacks.get(),
         tally.looked_up.get(),
         tally.kills.get(),
         tally.rivals.get()
     );
-    println!("naive reader skipped={} of {}", verdict.naive.skipped, verdict.committed);
+    if let Some(naive) = verdict.naive {
+        println!("naive reader skipped={} of {}", naive.skipped, verdict.committed);
+    }
     println!("{choices}");
+    print_last_line(verdict);
+}
+
+/// A table of what each reader saw.
+pub(crate) fn print_readers(verdict: &Verdict) {
+    let mut table = Table::new();
+    table.load_style(presets::ASCII_MARKDOWN).set_header(HEADER);
+    for (name, findings) in &verdict.readers {
+        add(&mut table, name, findings);
+    }
+    if let Some(naive) = &verdict.naive {
+        add(&mut table, "naive reader", naive);
+    }
+    println!("{table}");
+}
+
+/// How the writers' transactions ended.
+pub(crate) fn transactions(tally: &Tally) -> String {
+    format!(
+        "commits={} rollbacks={} conflicts={} retryables={}",
+        tally.commits.get(),
+        tally.rollbacks.get(),
+        tally.conflicts.get(),
+        tally.retryables.get()
+    )
+}
+
+/// The line that says all.
+pub(crate) fn print_last_line(verdict: &Verdict) {
     let total = verdict.total();
     println!(
         "committed={} seen={} skipped={} duplicated={} out_of_order={}",

@@ -27,13 +27,13 @@ use crate::writer::{PreparedNames, Writer};
 pub(crate) const CONNECTIONS_BESIDE_WRITERS: u32 = 12;
 
 /// How long writers may take to end their last transactions.
-const LAST_TRANSACTIONS_MAX: Duration = Duration::from_mins(2);
+pub(crate) const LAST_TRANSACTIONS_MAX: Duration = Duration::from_mins(2);
 
 /// How long readers may take to reach the horizon when nobody writes any more.
 const LAST_READS_MAX: Duration = Duration::from_mins(2);
 
 /// How long anything else may take to end.
-const END_MAX: Duration = Duration::from_secs(30);
+pub(crate) const END_MAX: Duration = Duration::from_secs(30);
 
 /// How a run is run.
 #[derive(Debug)]
@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     /// In all stores together.
     pub(crate) writers: u32,
     pub(crate) seed: u64,
+    /// How long each of them rests between two transactions, on average.
+    pub(crate) rest: Duration,
     /// Of the writers, where the database lets a run choose.
     pub(crate) isolations: Isolations,
 }
@@ -167,7 +169,7 @@ fn projector_process<B: Backend>(settings: &Settings, store: &Store<B>) -> Proje
     ProjectorProcess { url: settings.url.clone(), store: store.name.clone() }
 }
 
-async fn start_writers<B: Backend>(
+pub(crate) async fn start_writers<B: Backend>(
     settings: &Settings,
     stores: &[Arc<Store<B>>],
     tally: &Arc<Tally>,
@@ -191,6 +193,7 @@ async fn start_writers<B: Backend>(
             tally: Arc::clone(tally),
             rng: seeds.fork(),
             isolation: settings.isolations.of_writer(number),
+            rest: settings.rest,
             prepared_names: prepares.then(|| PreparedNames::new(name.clone())),
             deadline,
             halt: halt.clone(),
@@ -206,19 +209,26 @@ async fn collect<B: Backend>(
 ) -> anyhow::Result<Vec<Observed>> {
     let mut observed = Vec::new();
     for store in stores {
-        let totals = store.backend.totals().await?.into_iter().map(|(id, events, last_version)| {
-            let events = u64::try_from(events).context("a negative count")?;
-            Ok((Aggregate::parse(&id)?, events, last_version))
-        });
-        observed.push(Observed {
-            truth: store.ledger.events()?,
-            readings: Vec::new(),
-            effects: Sighting::of_rows(store.backend.effects().await?)?,
-            totals: totals.collect::<anyhow::Result<_>>()?,
-        });
+        observed.push(Observed::of(store).await?);
     }
     for (index, role, trail) in readings {
         observed[index].readings.push((role, trail));
     }
     Ok(observed)
+}
+
+impl Observed {
+    /// What was committed and projected, without what others have read.
+    pub(crate) async fn of<B: Backend>(store: &Store<B>) -> anyhow::Result<Self> {
+        let totals = store.backend.totals().await?.into_iter().map(|(id, events, last_version)| {
+            let events = u64::try_from(events).context("a negative count")?;
+            Ok((Aggregate::parse(&id)?, events, last_version))
+        });
+        Ok(Observed {
+            truth: store.ledger.events()?,
+            readings: Vec::new(),
+            effects: Sighting::of_rows(store.backend.effects().await?)?,
+            totals: totals.collect::<anyhow::Result<_>>()?,
+        })
+    }
 }

@@ -1,8 +1,11 @@
 //! The verdict on a run: every reader's findings, in all stores together.
 
+use std::collections::BTreeMap;
+
 use anyhow::bail;
 use es::Partition;
 
+use crate::aggregate::Aggregate;
 use crate::check::{Findings, Wanted, check, check_totals, check_truth};
 use crate::projector;
 use crate::reader::Role;
@@ -15,8 +18,8 @@ pub(crate) struct Verdict {
     pub(crate) committed: u64,
     /// What must be flawless, with what each is called.
     pub(crate) readers: Vec<(&'static str, Findings)>,
-    /// What skips events wherever transactions overlap.
-    pub(crate) naive: Findings,
+    /// What skips events wherever transactions overlap, if it was part of the run.
+    pub(crate) naive: Option<Findings>,
     /// How many of the committed events have been seen by every reader that wants all.
     pub(crate) seen: u64,
 }
@@ -50,7 +53,22 @@ impl Verdict {
         readers.extend(wants_all);
         let committed: usize = observed.iter().map(|store| store.truth.len()).sum();
         let naive = read(|role| role == Role::Naive, Wanted::All)?;
-        Ok(Verdict { committed: u64::try_from(committed)?, readers, naive, seen })
+        Ok(Verdict { committed: u64::try_from(committed)?, readers, naive: Some(naive), seen })
+    }
+
+    /// The verdict on a run in which only a projection read, whose partitions did not stay the same:
+    /// what stays in order is each aggregate.
+    pub(crate) fn of_projection(observed: &Observed) -> anyhow::Result<Self> {
+        let Observed { truth, effects, totals, .. } = observed;
+        let rows = check(truth, &aggregates(effects), Wanted::All);
+        let totals = check_totals(truth, totals);
+        let readers = vec![
+            ("writers", check_truth(truth)),
+            ("projection, rows", rows),
+            ("projection, totals", totals),
+        ];
+        let (committed, seen) = (u64::try_from(truth.len())?, rows.seen.min(totals.seen));
+        Ok(Verdict { committed, readers, naive: None, seen })
     }
 
     /// The findings of all that must be flawless.
@@ -72,7 +90,8 @@ impl Verdict {
         if self.committed == 0 {
             bail!("nothing was committed, so the stress proved nothing: give it more time");
         }
-        if self.naive.skipped == 0 && !may_skip_nothing_naively {
+        let has_skipped = self.naive.is_none_or(|naive| naive.skipped > 0);
+        if !has_skipped && !may_skip_nothing_naively {
             bail!(
                 "the naive reader skipped nothing, so the stress proved nothing: give it more \
                  writers or more time"
@@ -95,4 +114,13 @@ fn partitions(effects: &Trail) -> anyhow::Result<Vec<Trail>> {
         own.copied().collect()
     };
     Ok(partitions.map(of_partition).collect())
+}
+
+/// The projection's rows by aggregate, whatever partition it was in.
+fn aggregates(effects: &Trail) -> Vec<Trail> {
+    let mut trails: BTreeMap<Aggregate, Trail> = BTreeMap::new();
+    for seen in effects {
+        trails.entry(seen.aggregate).or_default().push(*seen);
+    }
+    trails.into_values().collect()
 }

@@ -33,6 +33,8 @@ pub(crate) struct Writer<B> {
     pub(crate) tally: Arc<Tally>,
     pub(crate) rng: Rng,
     pub(crate) isolation: Isolation,
+    /// How long it rests between two transactions, on average.
+    pub(crate) rest: Duration,
     /// Names its prepared transactions; `None` where there are none.
     pub(crate) prepared_names: Option<PreparedNames>,
     pub(crate) deadline: Instant,
@@ -62,6 +64,9 @@ impl<B: Backend> Writer<B> {
                     return Err(error.context("nothing can be committed any more"));
                 }
                 Some(_) => setbacks += 1,
+            }
+            if !self.rest.is_zero() {
+                sleep(self.rest.mul_f64(2.0 * self.rng.f64())).await;
             }
         }
         Ok(())

@@ -96,8 +96,7 @@ async fn wait<S: EventSource>(
             .without_max_times();
         for pause in pauses.build() {
             let checkpoints = checkpoints(source, projection).await?;
-            let mut concerned = checkpoints.iter().filter(|one| concerns(one)).peekable();
-            if concerned.peek().is_some() && concerned.all(|one| one.position >= position) {
+            if have_come_to(position, &checkpoints, &concerns) {
                 return Ok(());
             }
             sleep(pause).await;
@@ -113,10 +112,44 @@ async fn wait<S: EventSource>(
     }
 }
 
+/// A function of its own, for an iterator that lives on beside the pause would keep generic callers
+/// from spawning the future.
+fn have_come_to(
+    position: Position,
+    checkpoints: &[PartitionCheckpoint],
+    concerns: impl Fn(&PartitionCheckpoint) -> bool,
+) -> bool {
+    let mut concerned = checkpoints.iter().filter(|one| concerns(one)).peekable();
+    concerned.peek().is_some() && concerned.all(|one| one.position >= position)
+}
+
 async fn checkpoints<S: EventSource>(
     source: &S,
     projection: &ProjectionName,
 ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
     let mut conn = source.acquire().await?;
     source.store().checkpoints(&mut conn, projection).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a handler of a web framework needs, whatever the database.
+    fn spawnable<S: EventSource>(
+        source: &S,
+        projection: &ProjectionName,
+        stream: &StreamId,
+    ) -> impl Future<Output = Result<(), WaitError>> + Send {
+        wait_for_stream(source, projection, stream, Position::START, Duration::ZERO)
+    }
+
+    #[tokio::test]
+    async fn generic_callers_can_spawn_a_wait() {
+        let store = es::memory::MemoryStore::default();
+        let projection = ProjectionName::new("totals").unwrap();
+        let stream = StreamId::new("Sales", "Order", "order-1").unwrap();
+        let waited = spawnable(&store, &projection, &stream).await;
+        assert!(matches!(waited, Err(WaitError::TimedOut { .. })), "{waited:?}");
+    }
 }

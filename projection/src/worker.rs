@@ -232,11 +232,6 @@ impl<'a, S: EventSource> Shift<'a, S> {
             let ended = self.ended(finished).await;
             outcome = outcome.and(ended);
         }
-        for ((name, _), (partition, epoch)) in std::mem::take(&mut self.failed) {
-            if let Err(error) = self.release(&name, partition, epoch).await {
-                debug!(error = &error as &dyn std::error::Error, "could not give a partition up");
-            }
-        }
         for member in &self.worker.projections {
             // Whoever cannot say that it is leaving is gone when its time is over.
             if let Err(error) = self.leave(&member.drive.name()).await {
@@ -479,10 +474,18 @@ impl<'a, S: EventSource> Shift<'a, S> {
         release.retry(pauses).sleep(tokio::time::sleep).when(StoreError::is_retryable).await
     }
 
+    /// Gives up whatever still has this worker's name, such as a partition that stands still or
+    /// one that was claimed without an answer, and takes the worker out of the count.
     async fn leave(&self, name: &ProjectionName) -> Result<(), StoreError> {
-        let source = &*self.worker.source;
+        let Worker { source, id, .. } = self.worker;
         let mut conn = source.acquire().await?;
-        source.store().leave(&mut conn, name, &self.worker.id).await
+        let partitions = source.store().partitions(&mut conn, name).await?;
+        drop(conn);
+        for state in partitions.iter().filter(|state| state.owner.as_ref() == Some(id)) {
+            self.release(name, state.partition, state.epoch).await?;
+        }
+        let mut conn = source.acquire().await?;
+        source.store().leave(&mut conn, name, id).await
     }
 
     fn store(&self, source: StoreError) -> WorkerError {

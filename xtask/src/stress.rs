@@ -1,4 +1,4 @@
-//! `cargo xtask stress`: the never-skip, exactly-once torture.
+//! `cargo xtask stress`: the never-skip, exactly-once torture, of the store and of workers.
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -11,6 +11,9 @@ use crate::interrupt;
 use crate::servers::{self, Options, Source};
 use crate::step::step;
 use crate::workspace::{self, Programs};
+
+/// Where the files of `SQLite` are, below the workspace's root.
+const DIRECTORY: &str = "target/stress";
 
 /// How long the program may take to end its transactions after Ctrl-C.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -27,6 +30,10 @@ pub(crate) struct Arguments {
     /// How many writers there are.
     #[arg(long, default_value_t = 16)]
     writers: u32,
+    /// Tortures workers that share a projection: they join, leave, are killed and stopped, and the
+    /// number of partitions changes.
+    #[arg(long)]
+    projections: bool,
     /// Repeats the random choices of an earlier run, which printed it.
     #[arg(long)]
     seed: Option<u64>,
@@ -41,9 +48,22 @@ pub(crate) struct Arguments {
 /// The databases that can be tortured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Database {
+    /// With `--projections` only: with one writer at a time, no event commits behind a later one.
+    Sqlite,
     Postgres,
     /// Runs on `MariaDB`.
     Mysql,
+}
+
+impl Database {
+    /// The server it needs.
+    fn server(self) -> Option<servers::Database> {
+        match self {
+            Database::Sqlite => None,
+            Database::Postgres => Some(servers::Database::Postgres),
+            Database::Mysql => Some(servers::Database::Mysql),
+        }
+    }
 }
 
 /// Starts a server and hands over to the program, whose exit code is the answer.
@@ -51,16 +71,22 @@ pub(crate) fn run(sh: &Shell, arguments: &Arguments) -> anyhow::Result<ExitCode>
     if arguments.isolation.is_some() && arguments.database != Database::Mysql {
         bail!("--isolation is for --database mysql: elsewhere it cannot be chosen, leave it out");
     }
+    if arguments.database == Database::Sqlite && !arguments.projections {
+        bail!("add --projections: where there is one writer at a time there is nothing to skip");
+    }
     let root = workspace::root()?;
     let _directory = sh.push_dir(&root);
     let programs = step("build", || Programs::build(sh))?;
-    let kind = match arguments.database {
-        Database::Postgres => servers::Database::Postgres,
-        Database::Mysql => servers::Database::Mysql,
+    let server = match arguments.database.server() {
+        None => None,
+        Some(server) => Some(step("server", || Source::open(server, &arguments.options))?),
     };
-    let source = step("server", || Source::open(kind, &arguments.options))?;
+    if server.is_none() {
+        sh.create_dir(DIRECTORY)?;
+    }
+    let url = server.as_ref().map_or_else(|| format!("sqlite://{DIRECTORY}/db"), Source::url);
     let mut command = Command::new(programs.path("stress")?);
-    command.current_dir(&root).args(["--database-url", &source.url()]);
+    command.current_dir(&root).args(["--database-url", &url]);
     command.args(["--seconds", &arguments.seconds.to_string()]);
     command.args(["--writers", &arguments.writers.to_string()]);
     if let Some(seed) = arguments.seed {
@@ -68,6 +94,9 @@ pub(crate) fn run(sh: &Shell, arguments: &Arguments) -> anyhow::Result<ExitCode>
     }
     if let Some(isolation) = &arguments.isolation {
         command.args(["--isolation", isolation]);
+    }
+    if arguments.projections {
+        command.arg("--projections");
     }
     let status = interrupt::follow(&mut command, PATIENCE)?;
     Ok(ExitCode::from(interrupt::exit_code(status)))

@@ -1,4 +1,4 @@
-//! `git_history` as its user runs it: as a process, on repositories made for the occasion.
+//! The example programs as their users run them: as processes.
 #![expect(clippy::unwrap_used, reason = "a test that cannot do its work must fail at once")]
 
 mod database;
@@ -9,5 +9,7 @@ mod postgres;
 mod program;
 mod quickstart;
 mod repository;
+mod service;
 mod stress;
+mod telemetry;
 mod verification;

@@ -1,0 +1,88 @@
+//! The operator who tries dead letters again.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use es::{CheckpointError, Position, StreamId};
+use projection::Projection;
+use projection::admin::{self, DeadLetterError, RetriedLetters};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use crate::backend::Backend;
+use crate::effects::Effects;
+
+/// How often the operator looks.
+const INTERVAL: Duration = Duration::from_millis(500);
+
+/// How many dead letters the operator looks at.
+const LETTERS_MAX: u32 = 500;
+
+/// What came of the dead letters.
+#[derive(Debug, Default, Clone, Copy)]
+pub(super) struct Letters {
+    /// Handled at last.
+    pub(super) handled: usize,
+    /// Tried again, and failed again.
+    pub(super) failed: u64,
+    /// The most that were seen at once.
+    pub(super) most: usize,
+}
+
+/// Tries dead letters again until it is over.
+pub(super) async fn run<B: Backend>(
+    backend: Arc<B>,
+    over: CancellationToken,
+) -> anyhow::Result<Letters> {
+    let mut letters = Letters::default();
+    while over.run_until_cancelled(sleep(INTERVAL)).await.is_some() {
+        letters.retry(&*backend, &over).await?;
+    }
+    Ok(letters)
+}
+
+impl Letters {
+    /// Tries those again that are there; says whether there were any.
+    pub(super) async fn retry<B: Backend>(
+        &mut self,
+        backend: &B,
+        halt: &CancellationToken,
+    ) -> anyhow::Result<bool> {
+        let source = &**backend.source();
+        let effects = Effects::<B>::with_poison();
+        let found =
+            admin::dead_letters(source, &effects.name(), Position::START, LETTERS_MAX).await;
+        let found = match found {
+            Err(error) if error.is_retryable() => return Ok(true),
+            found => found?,
+        };
+        self.most = self.most.max(found.len());
+        let streams: BTreeSet<StreamId> = found.into_iter().map(|letter| letter.stream).collect();
+        for stream in &streams {
+            if halt.is_cancelled() {
+                break;
+            }
+            match admin::retry(source, &effects, stream).await {
+                Ok(RetriedLetters::Handled(handled)) => self.handled += handled,
+                Ok(RetriedLetters::Failed { handled, .. }) => {
+                    self.handled += handled;
+                    self.failed += 1;
+                }
+                Err(error) if is_passing(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(!streams.is_empty())
+    }
+}
+
+/// Whether it comes from what others do at the same time.
+fn is_passing(error: &DeadLetterError) -> bool {
+    match error {
+        DeadLetterError::Checkpoint(CheckpointError::PartitionCount { .. }) => true,
+        DeadLetterError::Checkpoint(error) => error.is_retryable(),
+        DeadLetterError::Store(error) => error.is_retryable(),
+        _ => false,
+    }
+}

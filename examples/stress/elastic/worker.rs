@@ -1,0 +1,42 @@
+//! A worker, run by a process of its own so that it can be killed and stopped.
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::time::Duration;
+
+use es::WorkerId;
+use projection::{Processor, Worker};
+use tokio_util::sync::CancellationToken;
+
+use super::{LEASE, PARTITIONS, POLL};
+use crate::backend::Backend;
+use crate::effects::Effects;
+use crate::projector::cancel_when_input_ends;
+
+/// What the process prints when it begins.
+pub(super) const READY: &str = "ready";
+
+/// Enough for all partitions, should it be alone.
+const CONNECTIONS_MAX: u32 = 10;
+
+/// Small, so that there are many commits for a kill to meet.
+const BATCH_SIZE_MAX: NonZeroU32 = NonZeroU32::new(50).expect("it is not zero");
+
+/// Works on the projection of a store until standard input ends.
+pub(crate) async fn run<B: Backend>(url: &str, store: &str, id: &str) -> anyhow::Result<()> {
+    let backend = B::open(url, store, CONNECTIONS_MAX).await?;
+    let source = backend.source();
+    let processor = Processor::new(Arc::clone(source), Arc::new(Effects::<B>::with_poison()))
+        .with_batch_size_max(BATCH_SIZE_MAX)
+        .with_poll_interval_max(Duration::from_millis(50));
+    let partitions = NonZeroU16::new(PARTITIONS[0]).expect("there is one");
+    let worker = Worker::new(Arc::clone(source))
+        .with_id(WorkerId::new(id)?)
+        .with_lease(LEASE)
+        .with_poll_interval(POLL)
+        .with_processor(processor, partitions);
+    let shutdown = CancellationToken::new();
+    cancel_when_input_ends(shutdown.clone());
+    println!("{READY}");
+    Ok(worker.run(shutdown).await?)
+}
