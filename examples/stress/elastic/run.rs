@@ -115,6 +115,9 @@ fn start_seats<B: Backend>(
     seats
 }
 
+/// What the names of the workers begin with that clear up.
+const LAST_WORKER: &str = "last-";
+
 /// Lets new workers project what is left, retries what is parked, and sees that everybody leaves
 /// everything tidy.
 async fn clear_up<B: Backend>(
@@ -128,7 +131,7 @@ async fn clear_up<B: Backend>(
     let mut workers = Tasks::new(halt);
     for number in 1..=LAST_WORKERS {
         let (url, name) = (settings.url.clone(), store.name.clone());
-        let id = WorkerId::new(format!("last-{number}"))?;
+        let id = WorkerId::new(format!("{LAST_WORKER}{number}"))?;
         let over = over.clone();
         workers.spawn(format!("last worker {number}"), async move {
             let mut process = WorkerProcess::start(&url, &name, id).await?;
@@ -161,6 +164,16 @@ async fn catch_up<B: Backend>(
     while letters.retry(&**backend, halt).await? {
         if Instant::now() >= deadline {
             bail!("there are still dead letters after {CATCH_UP_MAX:?}");
+        }
+        sleep(Duration::from_millis(10)).await;
+    }
+    // A worker that was killed at the end owns its partitions until somebody takes them over.
+    let is_last = |state: &PartitionState| {
+        state.owner.as_ref().is_some_and(|owner| owner.as_str().starts_with(LAST_WORKER))
+    };
+    while !watcher::partitions(&**backend, &name).await?.iter().all(is_last) {
+        if Instant::now() >= deadline {
+            bail!("the last workers do not own all partitions after {CATCH_UP_MAX:?}");
         }
         sleep(Duration::from_millis(10)).await;
     }
