@@ -70,8 +70,11 @@
 //! # }
 //! ```
 
+mod copy_row;
 mod error;
+mod event_row;
 mod horizon;
+mod import;
 mod notifications;
 mod projection_statements;
 mod projections;

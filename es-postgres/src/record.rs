@@ -1,47 +1,14 @@
 //! From rows to values.
 
-use bytes::Bytes;
 use es::{
-    Checkpoint, CheckpointError, CheckpointRecord, DeadLetter, DeadLetterRecord, EventRecord,
-    ExistingEvent, InsertedEvents, Insertion, Partition, PartitionCheckpoint, PartitionRecord,
-    PartitionState, PersistedEvent, ProjectionName, ProjectionState, SharedStrings, StoreError,
-    StreamId, WorkerId,
+    Checkpoint, CheckpointError, CheckpointRecord, DeadLetter, DeadLetterRecord, ExistingEvent,
+    InsertedEvents, Insertion, Partition, PartitionCheckpoint, PartitionRecord, PartitionState,
+    ProjectionName, ProjectionState, StoreError, StreamId, WorkerId,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::error::store_error;
-
-/// The events of a read, in the order of its rows.
-pub(crate) fn events(rows: &[PgRow]) -> Result<Vec<PersistedEvent>, StoreError> {
-    let mut shared = SharedStrings::default();
-    let event = |row| {
-        let record = event_record(row).map_err(store_error)?;
-        PersistedEvent::from_record(record, &mut shared)
-    };
-    rows.iter().map(event).collect()
-}
-
-/// The columns are those of `read_stream.sql` and `read_window.sql`, by number.
-fn event_record(row: &PgRow) -> Result<EventRecord<'_>, sqlx::Error> {
-    let metadata = row.try_get::<Option<&str>, _>(9)?;
-    Ok(EventRecord {
-        global_position: row.try_get(0)?,
-        bounded_context: row.try_get(1)?,
-        aggregate_type: row.try_get(2)?,
-        aggregate_id: row.try_get(3)?,
-        aggregate_version: row.try_get(4)?,
-        event_id: row.try_get(5)?,
-        event_type: row.try_get(6)?,
-        event_version: row.try_get::<i32, _>(7)?.into(),
-        payload: Bytes::copy_from_slice(row.try_get(8)?),
-        metadata: metadata.map(|json| Bytes::copy_from_slice(json.as_bytes())),
-        correlation_id: row.try_get(10)?,
-        causation_id: row.try_get(11)?,
-        trace_id: row.try_get(12)?,
-        created_at: row.try_get(13)?,
-    })
-}
 
 /// The rows of `append.sql`.
 pub(crate) fn inserted(rows: &[PgRow]) -> Result<Insertion, StoreError> {

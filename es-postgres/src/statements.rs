@@ -14,6 +14,10 @@ pub(crate) struct Statements {
     pub(crate) horizon: SqlStr,
     pub(crate) check_schema: SqlStr,
     pub(crate) notification_channel: SqlStr,
+    pub(crate) register: SqlStr,
+    pub(crate) stream_versions: SqlStr,
+    pub(crate) import: SqlStr,
+    pub(crate) last_drawn: SqlStr,
 }
 
 impl Statements {
@@ -59,6 +63,21 @@ impl Statements {
             notification_channel: trusted(format!(
                 include_str!("../sql/notification_channel.sql"),
                 events_oid = events_oid
+            )),
+            register: trusted(format!(
+                include_str!("../sql/register.sql"),
+                sequence = sequence,
+                lock_class = lock_class,
+                registered_setting = registered_setting
+            )),
+            stream_versions: trusted(format!(
+                include_str!("../sql/stream_versions.sql"),
+                events = events
+            )),
+            import: trusted(format!(include_str!("../sql/import.sql"), events = events)),
+            last_drawn: trusted(format!(
+                include_str!("../sql/last_drawn.sql"),
+                sequence_name = sequence_name
             )),
         }
     }

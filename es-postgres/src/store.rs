@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use es::{
     AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
-    ExpectedVersion, Horizon, Insertion, PersistedEvent, Position, ReadWindow, StoreError, Stream,
-    StreamId, TableNames, Version, VersionRange, append_guarded,
+    ExpectedVersion, Horizon, ImportError, ImportResult, Insertion, PersistedEvent, Position,
+    ReadWindow, StoreError, Stream, StreamId, TableNames, Version, VersionRange, append_guarded,
+    import_numbered,
 };
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
@@ -14,6 +15,7 @@ use sqlx::{PgConnection, Postgres, Row, SqlStr};
 use uuid::Uuid;
 
 use crate::error::{append_error, store_error};
+use crate::event_row;
 use crate::horizon::horizon;
 use crate::projection_statements::ProjectionStatements;
 use crate::record;
@@ -54,6 +56,10 @@ impl PgEventStore {
         row.and_then(|row| row.try_get(0)).map_err(store_error)
     }
 
+    pub(crate) fn statements(&self) -> &Statements {
+        &self.statements
+    }
+
     pub(crate) fn query(&self, sql: &SqlStr) -> Query<'static, Postgres, PgArguments> {
         sqlx::query(sql.clone()).persistent(self.keeps_statements)
     }
@@ -77,6 +83,17 @@ impl EventStore for PgEventStore {
         events: &[Event],
     ) -> Result<AppendResult, AppendError> {
         append_guarded(self, conn, stream, expected, events).await
+    }
+
+    async fn import<I>(
+        &self,
+        conn: &mut PgConnection,
+        events: I,
+    ) -> Result<ImportResult, ImportError>
+    where
+        I: IntoIterator<Item = (StreamId, Event), IntoIter: Send> + Send,
+    {
+        import_numbered(self, conn, events.into_iter()).await
     }
 
     async fn stream_version(
@@ -109,10 +126,8 @@ impl EventStore for PgEventStore {
             .bind(stream.aggregate_id())
             .bind(versions.first().get())
             .bind(versions.last().get())
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
-        Ok(Stream::new(stream.clone(), record::events(&rows)?))
+            .fetch(conn);
+        Ok(Stream::new(stream.clone(), event_row::collect(rows).await?))
     }
 
     async fn horizon(
@@ -145,10 +160,8 @@ impl EventStore for PgEventStore {
             .bind(filter.event_types().map(array))
             .bind(i32::from(filter.partition().total()))
             .bind(i32::from(filter.partition().index()))
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
-        record::events(&rows)
+            .fetch(conn);
+        event_row::collect(rows).await
     }
 
     async fn check_schema(&self, conn: &mut PgConnection) -> Result<(), StoreError> {

@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::future::Future;
 
-use bytes::Bytes;
 use chrono::{DateTime, Datelike, Utc};
 use thiserror::Error;
 use uuid::Uuid;
@@ -101,8 +100,7 @@ pub fn validate_append(events: &[Event]) -> Result<(), InvalidAppend> {
     if events.len() > APPEND_EVENTS_MAX {
         return Err(InvalidAppend::TooManyEvents { count: events.len() });
     }
-    let size = |event: &Event| event.payload.len() + event.metadata.as_ref().map_or(0, Bytes::len);
-    let bytes = events.iter().map(size).sum();
+    let bytes = events.iter().map(Event::size).sum();
     if bytes > APPEND_BYTES_MAX {
         return Err(InvalidAppend::AppendTooLarge { bytes });
     }
@@ -116,7 +114,7 @@ pub fn validate_append(events: &[Event]) -> Result<(), InvalidAppend> {
     Ok(())
 }
 
-fn validate_event(index: usize, event: &Event) -> Result<(), InvalidAppend> {
+pub(crate) fn validate_event(index: usize, event: &Event) -> Result<(), InvalidAppend> {
     if event.payload.len() > PAYLOAD_BYTES_MAX {
         return Err(InvalidAppend::PayloadTooLarge { index, bytes: event.payload.len() });
     }

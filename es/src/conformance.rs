@@ -35,6 +35,7 @@ mod contents;
 mod dead_letters;
 mod fixture;
 mod forward;
+mod imports;
 mod leases;
 mod memory_harness;
 mod model;
@@ -53,6 +54,7 @@ pub use concurrency::*;
 pub use contents::*;
 pub use dead_letters::*;
 pub use fixture::{Fixture, seed};
+pub use imports::*;
 pub use leases::*;
 pub use memory_harness::MemoryHarness;
 pub use model::*;
@@ -150,6 +152,12 @@ macro_rules! conformance_tests {
             a_stream_reads_back_in_version_order
             a_range_of_versions_reads_just_those
             an_unknown_stream_is_empty
+            an_import_keeps_its_order_and_counts_streams_on
+            an_imported_event_reads_back_as_it_was
+            an_import_commits_with_the_callers_rows
+            an_import_of_a_taken_event_id_is_refused
+            an_import_of_an_invalid_event_is_refused
+            a_long_import_is_complete
             the_log_reads_in_position_order
             filters_choose_what_their_oracle_chooses
             partitions_are_disjoint_and_complete
@@ -210,6 +218,7 @@ macro_rules! conformance_tests {
             a_second_append_of_a_transaction_is_not_skipped
             an_append_after_a_savepoint_rollback_is_not_skipped
             a_rolled_back_transaction_does_not_hold_the_log
+            an_import_that_commits_late_is_not_skipped
             a_race_for_a_version_has_one_winner
         );
     };

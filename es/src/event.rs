@@ -168,6 +168,11 @@ impl Event {
     pub fn created_at(&self) -> DateTime<Utc> {
         self.created_at
     }
+
+    /// The bytes of payload and metadata.
+    pub(crate) fn size(&self) -> usize {
+        self.payload.len() + self.metadata.as_ref().map_or(0, Bytes::len)
+    }
 }
 
 /// An event that cannot be made.

@@ -2,10 +2,11 @@
 
 use std::future::Future;
 
+use crate::import::import_by_appends;
 use crate::{
     AppendError, AppendResult, Event, EventBatch, EventFilter, ExpectedVersion, Horizon,
-    PersistedEvent, Position, ReadLimit, ReadWindow, StoreError, Stream, StreamId, Version,
-    VersionRange,
+    ImportError, ImportResult, PersistedEvent, Position, ReadLimit, ReadWindow, StoreError, Stream,
+    StreamId, Version, VersionRange,
 };
 
 /// An event store that works on connections its caller owns.
@@ -40,6 +41,29 @@ pub trait EventStore: Send + Sync {
         expected: ExpectedVersion,
         events: &[Event],
     ) -> impl Future<Output = Result<AppendResult, AppendError>> + Send;
+
+    /// Appends many events of many streams, in the order given: each gets the next version of its
+    /// stream and a higher position than the one before. For the log of another store, or for test
+    /// data; a store may have a quicker way for it than appends.
+    ///
+    /// It takes no expected versions, and does not recognise a repetition: an event id that is
+    /// there already is an error. Call it in a transaction; one that also notes how far the import
+    /// has come makes it resumable. It takes the events as it goes and holds 10,000 or about 8 MiB
+    /// at a time, so the iterator may read them from a file.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError`]; roll the transaction back after each of them.
+    fn import<I>(
+        &self,
+        conn: &mut Self::Connection,
+        events: I,
+    ) -> impl Future<Output = Result<ImportResult, ImportError>> + Send
+    where
+        I: IntoIterator<Item = (StreamId, Event), IntoIter: Send> + Send,
+    {
+        async move { import_by_appends(self, conn, events.into_iter()).await }
+    }
 
     /// The version of `stream`; [`Version::NONE`] if it has no events.
     ///

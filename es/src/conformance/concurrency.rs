@@ -62,6 +62,19 @@ pub async fn a_second_append_of_a_transaction_is_not_skipped<H: Harness>(harness
     assert_eq!(numbers(&store.log().await), [0, 1, 2, 3, 4]);
 }
 
+/// An import draws its positions long before it commits, and holds the log as an append does.
+pub async fn an_import_that_commits_late_is_not_skipped<H: Harness>(harness: H) {
+    let store = Fixture::new(harness).await;
+    let past = store.append(&thing("z"), &[event(0)]).await.last_position();
+    let mut early = store.begin().await;
+    let given = [(thing("a"), event(1)), (thing("b"), event(2))];
+    store.store().import(&mut early, given).await.expect("an import");
+    store.append(&thing("c"), &[event(3)]).await;
+    assert_held_at(&store, past).await;
+    store.commit(early).await;
+    assert_eq!(numbers(&store.log().await), [0, 1, 2, 3]);
+}
+
 /// A savepoint rollback takes back the first append; the next one must hold the log by itself.
 pub async fn an_append_after_a_savepoint_rollback_is_not_skipped<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;

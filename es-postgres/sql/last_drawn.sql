@@ -1,0 +1,2 @@
+-- The position this session has drawn last.
+select currval({sequence_name})
