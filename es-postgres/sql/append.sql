@@ -1,5 +1,5 @@
--- Appends events to one stream, all or none, in one statement and one round trip; no row comes
--- back if nothing was written.
+-- Appends several events to one stream, all or none, in one statement and one round trip; no row
+-- comes back if nothing was written. A single event has append_one.sql.
 --
 -- $1 bounded context  $2 aggregate type  $3 aggregate id  $4 slot
 -- $5 expected version, null for any
@@ -11,9 +11,8 @@
 --
 -- 1. accepted: the stream's version, if it is the expected one. The ids of all events but the
 --    first are looked up here, for a duplicate among them must not be found when the first is
---    already written. For a single event that condition is constant. They are looked up one by
---    one, in a subquery that cannot become a join: a plan that was made while the table was
---    empty, and is kept, must not scan it when it is large.
+--    already written. They are looked up one by one, in a subquery that cannot become a join: a
+--    plan that was made while the table was empty, and is kept, must not scan it when it is large.
 -- 2. registered: tells readers that positions above `low` are about to appear. A shared lock, so
 --    appenders never wait for each other; it ends with the transaction or the savepoint by
 --    itself. It is taken before any position is drawn, so every position drawn is above `low`.
@@ -52,13 +51,10 @@ with
       ) as version
     ) as stream
     where ($5::bigint is null or stream.version = $5)
-      and (
-        cardinality($6::uuid[]) = 1
-        or not exists (
-          select
-          from unnest($6[2:]) as other (id)
-          where (select true from {events} where event_id = other.id)
-        )
+      and not exists (
+        select
+        from unnest(($6::uuid[])[2:]) as other (id)
+        where (select true from {events} where event_id = other.id)
       )
   ),
   registered as materialized (

@@ -7,6 +7,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 #[derive(Debug)]
 pub(crate) struct Statements {
     pub(crate) append: SqlStr,
+    pub(crate) append_one: SqlStr,
     pub(crate) existing_events: SqlStr,
     pub(crate) stream_version: SqlStr,
     pub(crate) read_stream: SqlStr,
@@ -33,6 +34,13 @@ impl Statements {
         Statements {
             append: trusted(format!(
                 include_str!("../sql/append.sql"),
+                events = events,
+                sequence = sequence,
+                lock_class = lock_class,
+                registered_setting = registered_setting
+            )),
+            append_one: trusted(format!(
+                include_str!("../sql/append_one.sql"),
                 events = events,
                 sequence = sequence,
                 lock_class = lock_class,

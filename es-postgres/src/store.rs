@@ -185,27 +185,11 @@ impl AppendStatements for PgEventStore {
         expected: ExpectedVersion,
         events: &[Event],
     ) -> Result<Insertion, StoreError> {
-        let column =
-            |value: fn(&Event) -> Option<Uuid>| events.iter().map(value).collect::<Vec<_>>();
-        let rows = self
-            .query(&self.statements.append)
-            .bind(stream.bounded_context())
-            .bind(stream.aggregate_type())
-            .bind(stream.aggregate_id())
-            .bind(stream.slot().get().cast_signed())
-            .bind(expected.required().map(Version::get))
-            .bind(events.iter().map(Event::id).collect::<Vec<_>>())
-            .bind(events.iter().map(Event::event_type).collect::<Vec<_>>())
-            .bind(events.iter().map(|event| i32::from(event.event_version())).collect::<Vec<_>>())
-            .bind(events.iter().map(Event::payload).collect::<Vec<_>>())
-            .bind(events.iter().map(Event::metadata).collect::<Vec<_>>())
-            .bind(column(Event::correlation_id))
-            .bind(column(Event::causation_id))
-            .bind(column(Event::trace_id))
-            .bind(events.iter().map(Event::created_at).collect::<Vec<_>>())
-            .fetch_all(conn)
-            .await
-            .map_err(append_error)?;
+        let insert = match events {
+            [event] => self.insert_one(stream, expected, event),
+            events => self.insert_many(stream, expected, events),
+        };
+        let rows = insert.fetch_all(conn).await.map_err(append_error)?;
         record::inserted(&rows)
     }
 
@@ -221,6 +205,60 @@ impl AppendStatements for PgEventStore {
             .await
             .map_err(store_error)?;
         rows.iter().map(record::existing_event).collect()
+    }
+}
+
+impl PgEventStore {
+    fn insert_one<'q>(
+        &self,
+        stream: &'q StreamId,
+        expected: ExpectedVersion,
+        event: &'q Event,
+    ) -> Query<'q, Postgres, PgArguments> {
+        self.insert(&self.statements.append_one, stream, expected)
+            .bind(event.id())
+            .bind(event.event_type())
+            .bind(i32::from(event.event_version()))
+            .bind(event.payload())
+            .bind(event.metadata())
+            .bind(event.correlation_id())
+            .bind(event.causation_id())
+            .bind(event.trace_id())
+            .bind(event.created_at())
+    }
+
+    fn insert_many<'q>(
+        &self,
+        stream: &'q StreamId,
+        expected: ExpectedVersion,
+        events: &'q [Event],
+    ) -> Query<'q, Postgres, PgArguments> {
+        let ids = |value: fn(&Event) -> Option<Uuid>| events.iter().map(value).collect::<Vec<_>>();
+        self.insert(&self.statements.append, stream, expected)
+            .bind(events.iter().map(Event::id).collect::<Vec<_>>())
+            .bind(events.iter().map(Event::event_type).collect::<Vec<_>>())
+            .bind(events.iter().map(|event| i32::from(event.event_version())).collect::<Vec<_>>())
+            .bind(events.iter().map(Event::payload).collect::<Vec<_>>())
+            .bind(events.iter().map(Event::metadata).collect::<Vec<_>>())
+            .bind(ids(Event::correlation_id))
+            .bind(ids(Event::causation_id))
+            .bind(ids(Event::trace_id))
+            .bind(events.iter().map(Event::created_at).collect::<Vec<_>>())
+    }
+
+    /// What both inserts begin with.
+    fn insert<'q>(
+        &self,
+        sql: &SqlStr,
+        stream: &'q StreamId,
+        expected: ExpectedVersion,
+    ) -> Query<'q, Postgres, PgArguments> {
+        self.query(sql)
+            .bind(stream.bounded_context())
+            .bind(stream.aggregate_type())
+            .bind(stream.aggregate_id())
+            .bind(stream.slot().get().cast_signed())
+            .bind(expected.required().map(Version::get))
     }
 }
 

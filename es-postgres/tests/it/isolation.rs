@@ -5,8 +5,8 @@ use std::time::Duration;
 use es::conformance::{Fixture, Harness};
 use es::{
     AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointStore, Epoch, Event,
-    ExpectedVersion, Partition, PartitionSeed, Position, ProjectionName, ProjectionState,
-    ProjectionStore, StoreError, StreamId, TransactionState, Version,
+    EventStore, ExpectedVersion, ImportError, Partition, PartitionSeed, Position, ProjectionName,
+    ProjectionState, ProjectionStore, StoreError, StreamId, TransactionState, Version,
 };
 use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use futures_util::future::join;
@@ -22,6 +22,51 @@ fn stream(id: &str) -> StreamId {
 
 fn event() -> [Event; 1] {
     [Event::json("Happened", &1).expect("a valid event")]
+}
+
+/// Outside a transaction the registration would end before the first position is drawn.
+#[tokio::test]
+async fn an_import_outside_a_transaction_is_refused() {
+    let store = Fixture::new(PgHarness::new()).await;
+    let [one] = event();
+    let mut conn = store.conn().await;
+    let error = store.store().import(&mut *conn, [(stream("a"), one)]).await;
+    match error.expect_err("there is no transaction") {
+        ImportError::Store(StoreError::NoTransaction { .. }) => {}
+        error => panic!("not refused for want of a transaction: {error:?}"),
+    }
+    drop(conn);
+    assert!(store.log().await.is_empty());
+}
+
+/// An append takes the version that an import has counted on, and commits first.
+#[tokio::test]
+async fn an_import_that_loses_a_race_is_retryable() {
+    let store = Fixture::new(PgHarness::new()).await;
+    store.append(&stream("a"), &event()).await;
+    let [one] = event();
+    let mut winner = begin(&store, "read committed").await;
+    let any = ExpectedVersion::Any;
+    store.append_in(&mut winner, &stream("a"), any, &event()).await.expect("it is first");
+    let mut loser = begin(&store, "read committed").await;
+    let pid = pid(&mut loser).await;
+    let import = store.store().import(&mut loser, [(stream("a"), one.clone())]);
+    let commit = async {
+        until_waiting(&store, pid).await;
+        execute(&mut winner, "commit").await.expect("it commits");
+    };
+    let (imported, ()) = join(import, commit).await;
+    match imported.expect_err("the version is taken") {
+        ImportError::Store(StoreError::Retryable { transaction, .. }) => {
+            assert_eq!(transaction, TransactionState::MustRollBack);
+        }
+        error => panic!("not retryable: {error:?}"),
+    }
+    execute(&mut loser, "rollback").await.expect("it rolls back");
+    let mut again = begin(&store, "read committed").await;
+    store.store().import(&mut again, [(stream("a"), one)]).await.expect("it is alone now");
+    execute(&mut again, "commit").await.expect("it commits");
+    assert_eq!(store.version(&stream("a")).await, Version::from(3));
 }
 
 /// A connection with an open transaction in which a snapshot has been taken.

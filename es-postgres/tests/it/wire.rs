@@ -39,7 +39,10 @@ async fn an_append_of_any_size_is_one_statement_and_one_round_trip() {
         PgConnection::connect_with(&proxy.options(harness.options())).await.expect("a connection");
     let store = harness.store();
     let any = ExpectedVersion::Any;
-    store.append(&mut conn, &stream("a"), any, &events(1)).await.expect("it prepares once");
+    for count in [1, 2] {
+        let appended = store.append(&mut conn, &stream("a"), any, &events(count)).await;
+        appended.expect("one and several events each prepare once");
+    }
 
     for count in [1, 2, 100, 3000] {
         proxy.take();
