@@ -25,6 +25,7 @@ pub(crate) struct HorizonWatch {
 #[derive(Debug)]
 struct Answer {
     position: Position,
+    end: Position,
     asked_at: Instant,
     /// Since when the position has been below the end of the log, unchanged.
     held_since: Option<Instant>,
@@ -40,12 +41,12 @@ impl HorizonWatch {
         let mut conn = source.acquire().await?;
         let horizon = source.store().horizon(&mut conn, Position::START).await?;
         let held_since = held_since(None, &horizon, asked_at);
-        *last = Some(Answer { position: horizon.position, asked_at, held_since });
+        *last = Some(Answer { position: horizon.position, end: horizon.end, asked_at, held_since });
         Ok(horizon)
     }
 
-    /// The horizon: the last answer if it lies beyond `after` or is no older than `age_max`,
-    /// else a new one.
+    /// The horizon and the end of the log: the last answer if the horizon lies beyond `after` or
+    /// it is no older than `age_max`, else a new one.
     ///
     /// The lock is held while the store is asked, so that those who ask meanwhile share the
     /// answer. Cancel safe.
@@ -54,13 +55,13 @@ impl HorizonWatch {
         source: &S,
         after: Position,
         age_max: Duration,
-    ) -> Result<Position, StoreError> {
+    ) -> Result<(Position, Position), StoreError> {
         let wanted_at = Instant::now();
         let mut last = self.last.lock().await;
         let good_enough =
             |answer: &&Answer| answer.position > after || answer.asked_at + age_max >= wanted_at;
         if let Some(answer) = last.as_ref().filter(good_enough) {
-            return Ok(answer.position);
+            return Ok((answer.position, answer.end));
         }
         let known = last.as_ref().map_or(Position::START, |answer| answer.position);
         let asked_at = Instant::now();
@@ -77,8 +78,8 @@ impl HorizonWatch {
             });
         }
         let held_since = held_since(last.as_ref(), &horizon, asked_at);
-        *last = Some(Answer { position: horizon.position, asked_at, held_since });
-        Ok(horizon.position)
+        *last = Some(Answer { position: horizon.position, end: horizon.end, asked_at, held_since });
+        Ok((horizon.position, horizon.end))
     }
 }
 

@@ -20,7 +20,9 @@ use crate::{ProcessorError, Projection};
 /// next batch if there is a connection for it: it holds two at most, and is content with one.
 ///
 /// While there is something to do it reads without pause. When there is nothing it looks again
-/// after 1 ms, then after twice as long each time, up to the largest poll interval.
+/// after a quarter of the time for which there has been nothing: 1 ms at least, the largest poll
+/// interval at most. Processors of one [`Runner`](crate::Runner) or [`Worker`](crate::Worker) then
+/// ask the database together, one query for all of them.
 ///
 /// Several processors for the same partition, in one process or many, are safe and a waste: one
 /// of them commits, the others find the checkpoint moved, roll back and go on from there. The same
