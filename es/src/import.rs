@@ -1,8 +1,9 @@
 //! Importing: many events of many streams at once, such as the log of another store.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
+use futures_util::future::join;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -117,13 +118,18 @@ pub async fn import_numbered<S: ImportStatements>(
     let mut chunks = Chunks { events, count: 0 };
     let mut versions = Versions::default();
     let mut last_position = Position::START;
-    while let Some(chunk) = chunks.next()? {
+    let mut next = chunks.next()?;
+    while let Some(chunk) = next {
         let unknown = versions.unknown(&chunk);
         if !unknown.is_empty() {
             let found = store.stream_versions(conn, &unknown).await?;
             versions.learn(&unknown, found);
         }
-        last_position = store.insert_numbered(conn, &versions.number(chunk)).await?;
+        let numbered = versions.number(chunk);
+        // The server works off what it was sent while the next events are taken and checked.
+        let insert = store.insert_numbered(conn, &numbered);
+        let (inserted, taken) = join(insert, async { chunks.next() }).await;
+        (last_position, next) = (inserted?, taken?);
     }
     Ok(ImportResult { events: chunks.count as u64, last_position })
 }
@@ -206,14 +212,9 @@ impl Versions {
         if self.known.len() > STREAMS_REMEMBERED_MAX {
             self.known.clear();
         }
-        let mut unknown: Vec<&StreamId> = chunk
-            .iter()
-            .map(|(stream, _)| stream)
-            .filter(|s| !self.known.contains_key(s))
-            .collect();
-        unknown.sort_unstable();
-        unknown.dedup();
-        unknown
+        let streams = chunk.iter().map(|(stream, _)| stream);
+        let unknown: HashSet<&StreamId> = streams.filter(|s| !self.known.contains_key(s)).collect();
+        unknown.into_iter().collect()
     }
 
     /// Remembers what was found of the streams that were asked for.
