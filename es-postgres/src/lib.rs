@@ -16,6 +16,13 @@
 //! roll back and run the transaction again. Two transactions that append to the same streams in
 //! opposite order deadlock, and one of them gets the same error.
 //!
+//! # Importing
+//!
+//! [`EventStore::import`](es::EventStore::import) writes by COPY, inside a transaction only, and
+//! asks for the version of each stream when it first meets it. An event id that is taken, or a
+//! writer that comes first to one of the streams, ends the transaction: roll it back. Close the
+//! connection after dropping the future of an import, for it may be in the middle of a COPY.
+//!
 //! # Reading the log
 //!
 //! Positions are drawn before transactions commit, so the log is read behind a horizon, below

@@ -320,11 +320,8 @@ where
             let may_read_dense = filter.is_unfiltered() && stop_at.is_none();
             // While there is nothing to do, one question for the whole process says so. Something
             // that was drawn may be readable below or beside what an open transaction holds back.
-            let known = if is_idle {
-                Some(horizon.horizon(&**source, after, age_max).await?)
-            } else {
-                None
-            };
+            let ask = || horizon.horizon(&**source, after, age_max);
+            let known = if is_idle { Some(ask().await?) } else { None };
             if known.is_some_and(|(_, end)| end <= after) {
                 return Ok(EventBatch::nothing(after));
             }
@@ -337,7 +334,7 @@ where
             }
             let (position, _) = match known {
                 Some(known) => known,
-                None => horizon.horizon(&**source, after, age_max).await?,
+                None => ask().await?,
             };
             let through = position.min(stop_at.unwrap_or(Position::MAX));
             if through <= after {

@@ -7,12 +7,16 @@ use xshell::{Shell, cmd};
 
 use crate::step::step;
 use crate::workspace::{self, EVERYTHING};
-use crate::{demo, test, tidy};
+use crate::{bench, demo, test, tidy};
 
 /// Runs every step; the first that fails ends it.
 pub(crate) fn run(sh: &Shell) -> anyhow::Result<()> {
     let _directory = sh.push_dir(workspace::root()?);
     step("fmt", || Ok(cmd!(sh, "cargo fmt --all --check").run()?))?;
+    let benchmarks = bench::MANIFEST;
+    step("fmt, benchmarks", || {
+        Ok(cmd!(sh, "cargo fmt --manifest-path {benchmarks} --check").run()?)
+    })?;
     step("tidy", tidy::run)?;
     step("clippy", || {
         Ok(cmd!(sh, "cargo clippy {EVERYTHING...} --all-targets -- -D warnings").run()?)

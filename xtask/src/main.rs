@@ -1,6 +1,7 @@
 //! The project's own commands, run as `cargo xtask …`; they need git and a Rust toolchain, and
 //! some of them a database server, which they find or install.
 
+mod bench;
 mod ci;
 mod db;
 mod demo;
@@ -32,6 +33,9 @@ enum Command {
     /// Tortures the library: writers that pause, roll back and commit out of order, readers and
     /// projections that are killed; counts what was skipped, repeated or reordered.
     Stress(stress::Arguments),
+    /// Measures the library beside the plainest statements of each database and beside other
+    /// libraries; writes docs/benchmarks.md.
+    Bench(bench::Arguments),
     /// Starts, stops and names database servers for someone who develops.
     Db(db::Arguments),
     /// Runs every test, doc tests too, with the servers they need.
@@ -58,6 +62,7 @@ fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(arguments) => return demo::run(&sh, arguments),
         Command::Stress(arguments) => return stress::run(&sh, arguments),
+        Command::Bench(arguments) => return bench::run(&sh, arguments),
         Command::Db(arguments) => return db::run(arguments),
         Command::Test(arguments) => test::run(&sh, arguments)?,
         Command::Ci => ci::run(&sh)?,

@@ -34,6 +34,9 @@ pub(crate) struct Options {
     /// disk.
     #[arg(long)]
     pub(crate) durable: bool,
+    /// A setting of PostgreSQL, such as `shared_buffers=1GB`; may be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = postgres::setting)]
+    pub(crate) postgres_setting: Vec<String>,
     /// A setting of `MariaDB`, such as `innodb_autoinc_lock_mode=1`; may be given several times.
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) mariadb_setting: Vec<String>,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use crate::workspace;
+use crate::{bench, workspace};
 
 /// The longest Rust file, in lines.
 const LINES_MAX: usize = 500;
@@ -89,7 +89,7 @@ fn check_rust(path: &Path, text: &str) -> Vec<String> {
 fn may_assert_sql_safe(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "statements.rs")
         || has_component(path, "tests")
-        || ["examples", "xtask"].iter().any(|top| path.starts_with(top))
+        || ["benchmarks", "examples", "xtask"].iter().any(|top| path.starts_with(top))
 }
 
 fn check_sql(_: &Path, text: &str) -> Vec<String> {
@@ -99,9 +99,18 @@ fn check_sql(_: &Path, text: &str) -> Vec<String> {
     vec!["begin with a `--` comment that says what it is for".to_owned()]
 }
 
-fn check_manifest(_: &Path, text: &str) -> Vec<String> {
+fn check_manifest(path: &Path, text: &str) -> Vec<String> {
     let mut complaints = Vec::new();
     let mut lines = text.lines().map(str::trim);
+    if path == Path::new(bench::MANIFEST) {
+        // A workspace of its own inherits nothing.
+        for table in ["[lints.rust]", "[lints.clippy]"] {
+            if !lines.clone().any(|line| line == table) {
+                complaints.push(format!("write the lints of the other workspace: `{table}`"));
+            }
+        }
+        return complaints;
+    }
     let is_package = lines.clone().any(|line| line == "[package]");
     let inherits = lines.any(|line| line == "[lints]") && lines.next() == Some("workspace = true");
     if is_package && !inherits {
@@ -181,6 +190,7 @@ mod tests {
         assert_eq!(complaints("es-sqlite/src/statements.rs", &text), 0);
         assert_eq!(complaints("es-sqlite/tests/it/main.rs", &text), 0);
         assert_eq!(complaints("examples/quickstart.rs", &text), 0);
+        assert_eq!(complaints("benchmarks/src/run.rs", &text), 0);
     }
 
     #[test]
@@ -199,5 +209,12 @@ mod tests {
     #[test]
     fn a_crate_inherits_the_lints() {
         assert_eq!(complaints("es/Cargo.toml", "[package]\nname = \"es\"\n"), 1);
+    }
+
+    #[test]
+    fn the_benchmarks_write_their_lints_themselves() {
+        let path = "benchmarks/Cargo.toml";
+        assert_eq!(complaints(path, "[package]\n[lints.rust]\n[lints.clippy]\n"), 0);
+        assert_eq!(complaints(path, "[package]\n[lints.rust]\n"), 1);
     }
 }

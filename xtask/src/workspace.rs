@@ -17,7 +17,7 @@ pub(crate) fn root() -> anyhow::Result<PathBuf> {
     Ok(root.to_owned())
 }
 
-/// The programs of the workspace, as cargo built them.
+/// Programs, as cargo built them.
 pub(crate) struct Programs {
     messages: String,
 }
@@ -25,8 +25,13 @@ pub(crate) struct Programs {
 impl Programs {
     /// Builds them all.
     pub(crate) fn build(sh: &Shell) -> anyhow::Result<Programs> {
-        let build =
-            cmd!(sh, "cargo build {EVERYTHING...} --bins --message-format=json-render-diagnostics");
+        Programs::build_with(sh, &EVERYTHING)
+    }
+
+    /// Builds the programs that cargo chooses by `arguments`.
+    pub(crate) fn build_with(sh: &Shell, arguments: &[&str]) -> anyhow::Result<Programs> {
+        let format = "--message-format=json-render-diagnostics";
+        let build = cmd!(sh, "cargo build {arguments...} --bins {format}");
         Ok(Programs { messages: build.read()? })
     }
 

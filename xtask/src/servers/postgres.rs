@@ -57,7 +57,7 @@ impl Postgres {
             let directory = Directory::create("postgres", &account)?;
             let bin = installation.bin().display();
             eprintln!("starting PostgreSQL {version} from {bin}: {}", directory.remark(port));
-            initialize(&installation, &account, &directory, options.durable)?;
+            initialize(&installation, &account, &directory, options)?;
             run(&installation, &account, directory, port, lifetime)
         });
         server.context("cannot start PostgreSQL")
@@ -111,7 +111,7 @@ fn initialize(
     installation: &Installation,
     account: &Account,
     directory: &Directory,
-    durable: bool,
+    options: &Options,
 ) -> anyhow::Result<()> {
     let data = directory.data();
     let mut initdb = installation.command("initdb", account);
@@ -121,20 +121,38 @@ fn initialize(
 
     let path = data.join("postgresql.conf");
     let mut settings = fs::read_to_string(&path).context("initdb wrote no postgresql.conf")?;
-    settings.push_str(&settings_of(durable, installation.has_statistics(account)));
+    settings.push_str(&settings_of(options, installation.has_statistics(account)));
     fs::write(&path, settings).with_context(|| format!("cannot write {}", path.display()))?;
     create_database(installation, account, directory)
 }
 
-fn settings_of(durable: bool, statistics: bool) -> String {
+fn settings_of(options: &Options, statistics: bool) -> String {
     let mut settings = SETTINGS.to_owned();
-    if !durable {
+    if !options.durable {
         settings.push_str(NOT_DURABLE);
     }
     if statistics {
         settings.push_str("\nshared_preload_libraries = 'pg_stat_statements'\n");
     }
+    // Of several lines with a name the last one counts.
+    for setting in &options.postgres_setting {
+        settings.push_str(&line(setting));
+    }
     settings
+}
+
+/// A line of postgresql.conf for `NAME=VALUE`.
+fn line(setting: &str) -> String {
+    let (name, value) = setting.split_once('=').unwrap_or((setting, ""));
+    format!("{} = '{}'\n", name.trim(), value.trim().replace('\'', "''"))
+}
+
+/// Fails if it is not `NAME=VALUE`.
+pub(super) fn setting(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((name, _)) if !name.trim().is_empty() && !text.contains('\n') => Ok(text.to_owned()),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
 }
 
 /// Creates the database before the server runs, which needs no client program.
@@ -208,9 +226,25 @@ mod tests {
 
     #[test]
     fn only_a_durable_server_waits_for_the_disk() {
-        assert!(!settings_of(true, true).contains("fsync"));
-        let settings = settings_of(false, false);
+        let durable = Options { durable: true, ..Options::default() };
+        assert!(!settings_of(&durable, true).contains("fsync"));
+        let settings = settings_of(&Options::default(), false);
         assert!(settings.contains("fsync = off"));
         assert!(!settings.contains("pg_stat_statements"));
+    }
+
+    #[test]
+    fn a_setting_that_was_asked_for_comes_last() {
+        let postgres_setting = vec!["max_connections=1200".to_owned(), "a.b = it's".to_owned()];
+        let options = Options { postgres_setting, ..Options::default() };
+        let settings = settings_of(&options, true);
+        assert!(settings.ends_with("max_connections = '1200'\na.b = 'it''s'\n"), "{settings}");
+    }
+
+    #[test]
+    fn a_setting_has_a_name_and_a_value() {
+        assert!(setting("shared_buffers=1GB").is_ok());
+        assert!(setting("shared_buffers").is_err());
+        assert!(setting("=1GB").is_err());
     }
 }

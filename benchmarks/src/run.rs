@@ -1,0 +1,218 @@
+//! One run: the databases, the contenders, the measures, the result.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use es_mysql::MySqlSource;
+use es_postgres::PgSource;
+use es_sqlite::SqliteSource;
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
+
+use crate::backend::Backend;
+use crate::contender::Contender;
+use crate::figure::{Environment, LIMIT, OURS, Report};
+use crate::limit::mysql::MySqlLimit;
+use crate::limit::postgres::PgLimit;
+use crate::limit::sqlite::SqliteLimit;
+use crate::measure::{
+    Bench, append, growth, horizon, idle, latency, lost, memory, partitions, project, read,
+};
+use crate::ours::Ours;
+use crate::{Arguments, Scope, environment, report};
+
+/// Connections in a contender's pool: as many as there are writers at most, and a few.
+const CONNECTIONS: u32 = 40;
+
+/// How often a figure is taken: enough for a median.
+const ROUNDS: usize = 5;
+const ROUNDS_QUICK: usize = 3;
+
+/// Measures, prints, writes, and says whether a floor was missed.
+pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    if arguments.scope == Scope::Docs {
+        report::write_docs(&arguments.directory)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let url = arguments.database_url.as_str();
+    let (scheme, _) = url.split_once(':').context("name a database with --database-url")?;
+    if arguments.scope == Scope::ProjectAlone {
+        match scheme {
+            "postgres" => memory::project_alone::<PgSource>(url, arguments.events).await?,
+            "mysql" => memory::project_alone::<MySqlSource>(url, arguments.events).await?,
+            _ => memory::project_alone::<SqliteSource>(url, arguments.events).await?,
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    if arguments.peers && scheme != "postgres" {
+        bail!("--peers is for PostgreSQL, the one database that all of them have");
+    }
+    let mut environment = environment::environment(arguments.quick, command(arguments, scheme));
+    environment.libraries.push((OURS.to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
+    let figures = match scheme {
+        "postgres" => postgres(arguments, url, &mut environment).await?,
+        "mysql" => mysql(arguments, url, &mut environment).await?,
+        "sqlite" => sqlite(arguments, url, &mut environment).await?,
+        other => bail!("no benchmark for {other}: give a URL of postgres, mysql or sqlite"),
+    };
+    let report = Report { database: scheme.to_owned(), environment, figures };
+    report::finish(&report, &arguments.directory, arguments.check)
+}
+
+fn command(arguments: &Arguments, scheme: &str) -> String {
+    let flag = |is_set: bool, flag: &str| if is_set { format!(" {flag}") } else { String::new() };
+    format!(
+        "cargo xtask bench all --database {scheme}{}{}",
+        flag(arguments.peers, "--peers"),
+        flag(arguments.quick, "--quick")
+    )
+}
+
+fn new_bench(arguments: &Arguments, contenders: Vec<Box<dyn Contender>>) -> Bench {
+    let rounds = if arguments.quick { ROUNDS_QUICK } else { ROUNDS };
+    let rounds = arguments.rounds.unwrap_or(rounds).max(1);
+    Bench { contenders, is_quick: arguments.quick, rounds, figures: Vec::new() }
+}
+
+async fn postgres(
+    arguments: &Arguments,
+    url: &str,
+    environment: &mut Environment,
+) -> anyhow::Result<Vec<crate::figure::Figure>> {
+    environment::postgres(url, environment).await?;
+    let ours_url = pg_database(url, OURS).await?;
+    let limit_url = pg_database(url, LIMIT).await?;
+    let ours = Ours::<PgSource>::open(&ours_url, CONNECTIONS).await?;
+    let limit = PgLimit::open(&limit_url, CONNECTIONS).await?;
+    #[cfg_attr(not(feature = "peers"), expect(unused_mut, reason = "only peers are added"))]
+    let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(ours.clone()), Box::new(limit)];
+    #[cfg(feature = "peers")]
+    if arguments.peers {
+        let database = async |name: &str| pg_database(url, name).await;
+        contenders.extend(crate::peers::contenders(database, CONNECTIONS).await?);
+        environment.libraries.extend(crate::peers::versions());
+    }
+    #[cfg(not(feature = "peers"))]
+    if arguments.peers {
+        bail!("built without the peers: build with --features peers");
+    }
+    let mut bench = new_bench(arguments, contenders);
+    shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
+    let has = |scope| arguments.scope == scope || arguments.scope == Scope::All;
+    if has(Scope::Latency) {
+        idle::idle(&mut bench, &ours).await?;
+        lost::lost(&mut bench, |name| database_url(url, &database_name(name))).await?;
+    }
+    if has(Scope::Partitions) {
+        partitions::partitions(&mut bench, &ours_url).await?;
+    }
+    if has(Scope::Read) {
+        horizon::horizon::<PgSource>(&mut bench, &ours_url).await?;
+    }
+    growth(&mut bench, arguments.scope, &ours).await?;
+    Ok(bench.figures)
+}
+
+async fn mysql(
+    arguments: &Arguments,
+    url: &str,
+    environment: &mut Environment,
+) -> anyhow::Result<Vec<crate::figure::Figure>> {
+    environment::mysql(url, environment).await?;
+    let ours_url = mysql_database(url, OURS).await?;
+    let limit_url = mysql_database(url, LIMIT).await?;
+    let ours = Ours::<MySqlSource>::open(&ours_url, CONNECTIONS).await?;
+    let limit = MySqlLimit::open(&limit_url, CONNECTIONS).await?;
+    let mut bench = new_bench(arguments, vec![Box::new(ours.clone()), Box::new(limit)]);
+    shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
+    if matches!(arguments.scope, Scope::Read | Scope::All) {
+        horizon::horizon::<MySqlSource>(&mut bench, &ours_url).await?;
+    }
+    growth(&mut bench, arguments.scope, &ours).await?;
+    Ok(bench.figures)
+}
+
+async fn sqlite(
+    arguments: &Arguments,
+    url: &str,
+    environment: &mut Environment,
+) -> anyhow::Result<Vec<crate::figure::Figure>> {
+    environment.server = "SQLite, in process".to_owned();
+    let settings = [("journal_mode", "wal"), ("synchronous", "full")];
+    environment.settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let [ours_url, limit_url] = [OURS, LIMIT].map(|name| format!("{url}-{}", database_name(name)));
+    let ours = Ours::<SqliteSource>::open(&ours_url, CONNECTIONS).await?;
+    let limit = SqliteLimit::open(&limit_url, CONNECTIONS).await?;
+    let mut bench = new_bench(arguments, vec![Box::new(ours.clone()), Box::new(limit)]);
+    shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
+    growth(&mut bench, arguments.scope, &ours).await?;
+    Ok(bench.figures)
+}
+
+/// What every database can be measured by.
+async fn shared<B: Backend>(
+    bench: &mut Bench,
+    scope: Scope,
+    ours: &Ours<B>,
+    ours_url: &str,
+) -> anyhow::Result<()> {
+    let has = |part| scope == part || scope == Scope::All;
+    if has(Scope::Append) {
+        append::append(bench).await?;
+        append::import(bench).await?;
+    }
+    if has(Scope::Read) {
+        read::streams(bench).await?;
+        read::log(bench).await?;
+    }
+    if has(Scope::Project) {
+        project::project(bench, ours).await?;
+        memory::memory(bench, ours, ours_url).await?;
+    }
+    if has(Scope::Latency) {
+        latency::latency(bench).await?;
+    }
+    Ok(())
+}
+
+/// Last, for what it leaves in the files of the server weighs on whatever comes after it.
+async fn growth<B: Backend>(bench: &mut Bench, scope: Scope, ours: &Ours<B>) -> anyhow::Result<()> {
+    if matches!(scope, Scope::Growth | Scope::All) {
+        growth::growth(bench, ours).await?;
+        ours.prepare().await?;
+    }
+    Ok(())
+}
+
+/// What the database of a contender is called.
+fn database_name(contender: &str) -> String {
+    let name: String =
+        contender.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    format!("bench_{name}")
+}
+
+/// The same server, another database.
+fn database_url(url: &str, database: &str) -> String {
+    match url.rsplit_once('/') {
+        Some((server, _)) => format!("{server}/{database}"),
+        None => url.to_owned(),
+    }
+}
+
+async fn pg_database(url: &str, contender: &str) -> anyhow::Result<String> {
+    let name = database_name(contender);
+    let mut conn = PgConnection::connect(url).await?;
+    for sql in
+        [format!("drop database if exists {name} with (force)"), format!("create database {name}")]
+    {
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await?;
+    }
+    Ok(database_url(url, &name))
+}
+
+async fn mysql_database(url: &str, contender: &str) -> anyhow::Result<String> {
+    let name = database_name(contender);
+    let mut conn = MySqlConnection::connect(url).await?;
+    let sql = format!("drop database if exists {name}; create database {name}");
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut conn).await?;
+    Ok(database_url(url, &name))
+}
