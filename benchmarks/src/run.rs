@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
 
 use crate::backend::Backend;
 use crate::contender::Contender;
-use crate::figure::{Environment, LIMIT, OURS, Report};
+use crate::figure::{Environment, Figure, LIMIT, OURS, Report};
 use crate::limit::mysql::MySqlLimit;
 use crate::limit::postgres::PgLimit;
 use crate::limit::sqlite::SqliteLimit;
@@ -48,15 +48,21 @@ pub(crate) async fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     }
     let mut environment = environment::environment(arguments.quick, command(arguments, scheme));
     environment.libraries.push((OURS.to_owned(), env!("CARGO_PKG_VERSION").to_owned()));
-    let figures = match scheme {
+    let (figures, measured) = match scheme {
         "postgres" => postgres(arguments, url, &mut environment).await?,
         "mysql" => mysql(arguments, url, &mut environment).await?,
         "sqlite" => sqlite(arguments, url, &mut environment).await?,
         other => bail!("no benchmark for {other}: give a URL of postgres, mysql or sqlite"),
     };
     let report = Report { database: scheme.to_owned(), environment, figures };
-    report::finish(&report, &arguments.directory, arguments.check)
+    let code = report::finish(&report, &arguments.directory, arguments.check)?;
+    // What was measured before something went wrong is kept.
+    measured?;
+    Ok(code)
 }
+
+/// What was measured, and whether that is all.
+type Measured = (Vec<Figure>, anyhow::Result<()>);
 
 fn command(arguments: &Arguments, scheme: &str) -> String {
     let flag = |is_set: bool, flag: &str| if is_set { format!(" {flag}") } else { String::new() };
@@ -77,7 +83,7 @@ async fn postgres(
     arguments: &Arguments,
     url: &str,
     environment: &mut Environment,
-) -> anyhow::Result<Vec<crate::figure::Figure>> {
+) -> anyhow::Result<Measured> {
     environment::postgres(url, environment).await?;
     let ours_url = pg_database(url, OURS).await?;
     let limit_url = pg_database(url, LIMIT).await?;
@@ -96,46 +102,52 @@ async fn postgres(
         bail!("built without the peers: build with --features peers");
     }
     let mut bench = new_bench(arguments, contenders);
-    shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
-    let has = |scope| arguments.scope == scope || arguments.scope == Scope::All;
-    if has(Scope::Latency) {
-        idle::idle(&mut bench, &ours).await?;
-        lost::lost(&mut bench, |name| database_url(url, &database_name(name))).await?;
-    }
-    if has(Scope::Partitions) {
-        partitions::partitions(&mut bench, &ours_url).await?;
-    }
-    if has(Scope::Read) {
-        horizon::horizon::<PgSource>(&mut bench, &ours_url).await?;
-    }
-    growth(&mut bench, arguments.scope, &ours).await?;
-    Ok(bench.figures)
+    let measured = async {
+        shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
+        let has = |scope| arguments.scope == scope || arguments.scope == Scope::All;
+        if has(Scope::Latency) {
+            idle::idle(&mut bench, &ours).await?;
+            lost::lost(&mut bench, |name| database_url(url, &database_name(name))).await?;
+        }
+        if has(Scope::Partitions) {
+            partitions::partitions(&mut bench, &ours_url).await?;
+        }
+        if has(Scope::Read) {
+            horizon::horizon::<PgSource>(&mut bench, &ours_url).await?;
+        }
+        growth(&mut bench, arguments.scope, &ours).await
+    };
+    let measured = measured.await;
+    Ok((bench.figures, measured))
 }
 
 async fn mysql(
     arguments: &Arguments,
     url: &str,
     environment: &mut Environment,
-) -> anyhow::Result<Vec<crate::figure::Figure>> {
+) -> anyhow::Result<Measured> {
     environment::mysql(url, environment).await?;
     let ours_url = mysql_database(url, OURS).await?;
     let limit_url = mysql_database(url, LIMIT).await?;
     let ours = Ours::<MySqlSource>::open(&ours_url, CONNECTIONS).await?;
     let limit = MySqlLimit::open(&limit_url, CONNECTIONS).await?;
     let mut bench = new_bench(arguments, vec![Box::new(ours.clone()), Box::new(limit)]);
-    shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
-    if matches!(arguments.scope, Scope::Read | Scope::All) {
-        horizon::horizon::<MySqlSource>(&mut bench, &ours_url).await?;
-    }
-    growth(&mut bench, arguments.scope, &ours).await?;
-    Ok(bench.figures)
+    let measured = async {
+        shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
+        if matches!(arguments.scope, Scope::Read | Scope::All) {
+            horizon::horizon::<MySqlSource>(&mut bench, &ours_url).await?;
+        }
+        growth(&mut bench, arguments.scope, &ours).await
+    };
+    let measured = measured.await;
+    Ok((bench.figures, measured))
 }
 
 async fn sqlite(
     arguments: &Arguments,
     url: &str,
     environment: &mut Environment,
-) -> anyhow::Result<Vec<crate::figure::Figure>> {
+) -> anyhow::Result<Measured> {
     environment.server = "SQLite, in process".to_owned();
     let settings = [("journal_mode", "wal"), ("synchronous", "full")];
     environment.settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
@@ -143,9 +155,12 @@ async fn sqlite(
     let ours = Ours::<SqliteSource>::open(&ours_url, CONNECTIONS).await?;
     let limit = SqliteLimit::open(&limit_url, CONNECTIONS).await?;
     let mut bench = new_bench(arguments, vec![Box::new(ours.clone()), Box::new(limit)]);
-    shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
-    growth(&mut bench, arguments.scope, &ours).await?;
-    Ok(bench.figures)
+    let measured = async {
+        shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
+        growth(&mut bench, arguments.scope, &ours).await
+    };
+    let measured = measured.await;
+    Ok((bench.figures, measured))
 }
 
 /// What every database can be measured by.

@@ -20,7 +20,7 @@ use crate::{ProcessorError, Projection};
 /// next batch if there is a connection for it: it holds two at most, and is content with one.
 ///
 /// While there is something to do it reads without pause. When there is nothing it looks again
-/// after a quarter of the time for which there has been nothing: 1 ms at least, the largest poll
+/// after an eighth of the time for which there has been nothing: 1 ms at least, the largest poll
 /// interval at most. Processors of one [`Runner`](crate::Runner) or [`Worker`](crate::Worker) then
 /// ask the database together, one query for all of them.
 ///

@@ -493,8 +493,8 @@ where
     }
 }
 
-/// A quarter of the time in which nothing came, 1 ms at least: events that come regularly wait for
-/// an eighth of their distance on average, and a log that is silent is asked ever more rarely.
+/// An eighth of the time in which nothing came, 1 ms at least: events that come regularly wait for
+/// a sixteenth of their distance on average, and a silent log is asked ever more rarely.
 fn next_pause(idle_since: Instant, max: Duration) -> Duration {
-    (idle_since.elapsed() / 4).clamp(Duration::from_millis(1), max)
+    (idle_since.elapsed() / 8).clamp(Duration::from_millis(1), max)
 }
