@@ -66,8 +66,9 @@ type Measured = (Vec<Figure>, anyhow::Result<()>);
 
 fn command(arguments: &Arguments, scheme: &str) -> String {
     let flag = |is_set: bool, flag: &str| if is_set { format!(" {flag}") } else { String::new() };
+    let rounds = arguments.rounds.map_or_else(String::new, |rounds| format!(" --rounds {rounds}"));
     format!(
-        "cargo xtask bench all --database {scheme}{}{}",
+        "cargo xtask bench all --database {scheme}{}{}{rounds}",
         flag(arguments.peers, "--peers"),
         flag(arguments.quick, "--quick")
     )
