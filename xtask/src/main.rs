@@ -34,7 +34,7 @@ enum Command {
     /// projections that are killed; counts what was skipped, repeated or reordered.
     Stress(stress::Arguments),
     /// Measures the library beside the plainest statements of each database and beside other
-    /// libraries; writes docs/benchmarks.md.
+    /// libraries; `docs` writes docs/benchmarks.md from what was measured.
     Bench(bench::Arguments),
     /// Starts, stops and names database servers for someone who develops.
     Db(db::Arguments),
