@@ -3,18 +3,29 @@
 use es::{
     Checkpoint, CheckpointError, CheckpointRecord, DeadLetter, DeadLetterRecord, ExistingEvent,
     InsertedEvents, Insertion, Partition, PartitionCheckpoint, PartitionRecord, PartitionState,
-    ProjectionName, ProjectionState, StoreError, StreamId, WorkerId,
+    Position, ProjectionName, ProjectionState, StoreError, StreamId, Version, WorkerId,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 
 use crate::error::store_error;
 
-/// The rows of `append.sql`.
+/// The row of `append_one.sql`.
+pub(crate) fn inserted_one(rows: &[PgRow]) -> Result<Insertion, StoreError> {
+    InsertedEvents::from_rows(versions_and_positions(rows)?).map(Insertion::from)
+}
+
+/// The rows of `append.sql`: one for each event but the first, and in each the first's position.
 pub(crate) fn inserted(rows: &[PgRow]) -> Result<Insertion, StoreError> {
-    let pair = |row: &PgRow| Ok((number(row, 0)?, number(row, 1)?));
-    let rows = rows.iter().map(pair).collect::<Result<Vec<_>, StoreError>>()?;
-    InsertedEvents::from_rows(rows).map(Insertion::from)
+    let mut pairs = versions_and_positions(rows)?;
+    if let (Some((second, _)), Some(row)) = (pairs.iter().min().copied(), rows.first()) {
+        pairs.push((second.previous(), number(row, 2)?));
+    }
+    InsertedEvents::from_rows(pairs).map(Insertion::from)
+}
+
+fn versions_and_positions(rows: &[PgRow]) -> Result<Vec<(Version, Position)>, StoreError> {
+    rows.iter().map(|row| Ok((number(row, 0)?, number(row, 1)?))).collect()
 }
 
 /// A row of `existing_events.sql`.

@@ -12,7 +12,6 @@ use es::{
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row, SqlStr};
-use uuid::Uuid;
 
 use crate::error::{append_error, store_error};
 use crate::event_row;
@@ -185,12 +184,10 @@ impl AppendStatements for PgEventStore {
         expected: ExpectedVersion,
         events: &[Event],
     ) -> Result<Insertion, StoreError> {
-        let insert = match events {
-            [event] => self.insert_one(stream, expected, event),
-            events => self.insert_many(stream, expected, events),
-        };
+        let Some((first, others)) = events.split_first() else { return Ok(Insertion::Rejected) };
+        let insert = self.insert(stream, expected, first, others);
         let rows = insert.fetch_all(conn).await.map_err(append_error)?;
-        record::inserted(&rows)
+        if others.is_empty() { record::inserted_one(&rows) } else { record::inserted(&rows) }
     }
 
     async fn existing_events(
@@ -209,57 +206,56 @@ impl AppendStatements for PgEventStore {
 }
 
 impl PgEventStore {
-    fn insert_one<'q>(
-        &self,
-        stream: &'q StreamId,
-        expected: ExpectedVersion,
-        event: &'q Event,
-    ) -> Query<'q, Postgres, PgArguments> {
-        self.insert(&self.statements.append_one, stream, expected)
-            .bind(event.id())
-            .bind(event.event_type())
-            .bind(i32::from(event.event_version()))
-            .bind(event.payload())
-            .bind(event.metadata())
-            .bind(event.correlation_id())
-            .bind(event.causation_id())
-            .bind(event.trace_id())
-            .bind(event.created_at())
-    }
-
-    fn insert_many<'q>(
-        &self,
-        stream: &'q StreamId,
-        expected: ExpectedVersion,
-        events: &'q [Event],
-    ) -> Query<'q, Postgres, PgArguments> {
-        let ids = |value: fn(&Event) -> Option<Uuid>| events.iter().map(value).collect::<Vec<_>>();
-        self.insert(&self.statements.append, stream, expected)
-            .bind(events.iter().map(Event::id).collect::<Vec<_>>())
-            .bind(events.iter().map(Event::event_type).collect::<Vec<_>>())
-            .bind(events.iter().map(|event| i32::from(event.event_version())).collect::<Vec<_>>())
-            .bind(events.iter().map(Event::payload).collect::<Vec<_>>())
-            .bind(events.iter().map(Event::metadata).collect::<Vec<_>>())
-            .bind(ids(Event::correlation_id))
-            .bind(ids(Event::causation_id))
-            .bind(ids(Event::trace_id))
-            .bind(events.iter().map(Event::created_at).collect::<Vec<_>>())
-    }
-
-    /// What both inserts begin with.
+    /// `append_one.sql` or, if there are others, `append.sql`.
     fn insert<'q>(
         &self,
-        sql: &SqlStr,
         stream: &'q StreamId,
         expected: ExpectedVersion,
+        first: &'q Event,
+        others: &'q [Event],
     ) -> Query<'q, Postgres, PgArguments> {
-        self.query(sql)
+        let statements = &self.statements;
+        let sql = if others.is_empty() { &statements.append_one } else { &statements.append };
+        let insert = self
+            .query(sql)
             .bind(stream.bounded_context())
             .bind(stream.aggregate_type())
             .bind(stream.aggregate_id())
             .bind(stream.slot().get().cast_signed())
             .bind(expected.required().map(Version::get))
+            .bind(first.id())
+            .bind(first.event_type())
+            .bind(i32::from(first.event_version()))
+            .bind(first.payload())
+            .bind(first.metadata())
+            .bind(first.correlation_id())
+            .bind(first.causation_id())
+            .bind(first.trace_id())
+            .bind(first.created_at());
+        let ids = || others.iter().map(Event::id);
+        let (Some(least), Some(greatest)) = (ids().min(), ids().max()) else { return insert };
+        insert
+            .bind(ids().collect::<Vec<_>>())
+            .bind(others.iter().map(Event::event_type).collect::<Vec<_>>())
+            .bind(others.iter().map(|event| i32::from(event.event_version())).collect::<Vec<_>>())
+            .bind(others.iter().map(Event::payload).collect::<Vec<_>>())
+            .bind(optional(others, Event::metadata))
+            .bind(optional(others, Event::correlation_id))
+            .bind(optional(others, Event::causation_id))
+            .bind(optional(others, Event::trace_id))
+            .bind(others.iter().map(Event::created_at).collect::<Vec<_>>())
+            .bind(least)
+            .bind(greatest)
     }
+}
+
+/// A column of nulls is no array at all: the statement fills it up.
+fn optional<'q, T>(
+    events: &'q [Event],
+    value: fn(&'q Event) -> Option<T>,
+) -> Option<Vec<Option<T>>> {
+    let values: Vec<_> = events.iter().map(value).collect();
+    values.iter().any(Option::is_some).then_some(values)
 }
 
 fn array(names: &BTreeSet<String>) -> Vec<&str> {

@@ -149,6 +149,7 @@ macro_rules! conformance_tests {
             the_largest_payload_is_stored
             a_repeated_append_returns_what_it_wrote_first
             a_taken_event_id_is_rejected_and_the_transaction_stays_usable
+            new_event_ids_may_lie_around_taken_ones
             a_stream_reads_back_in_version_order
             a_range_of_versions_reads_just_those
             an_unknown_stream_is_empty

@@ -24,10 +24,10 @@ const FILL: &str = "
 const CASES: [(&str, &str, &str); 10] = [
     (
         "append",
-        "'Test', 'Thing', 'id-7', 1::smallint, null, array[gen_random_uuid(), gen_random_uuid()],
-         array['a', 'b'], array[1, 1], array['x', 'y']::bytea[], array[null, null]::text[],
-         array[null, null]::uuid[], array[null, null]::uuid[], array[null, null]::uuid[],
-         array[now(), now()]",
+        "'Test', 'Thing', 'id-7', 1::smallint, null, gen_random_uuid(), 'a', 1, 'x', null, null,
+         null, null, now(), array[gen_random_uuid(), gen_random_uuid()], array['a', 'b'],
+         array[1, 1], array['x', 'y']::bytea[], null, null, null, null, array[now(), now()],
+         gen_random_uuid(), gen_random_uuid()",
         "Index Only Scan Backward using events_stream_key",
     ),
     (
@@ -94,9 +94,8 @@ async fn assert_indexed(conn: &mut PgConnection, cases: &[(&str, &str, &str)]) {
         };
         assert!(!plan.iter().any(scans), "{name}: {plan:#?}");
         assert!(plan.iter().any(|line| line.contains(expected)), "{name}: {plan:#?}");
-        // The append sorts the rows it was given, not the table.
-        let sorts = plan.iter().any(|line| line.contains("Sort"));
-        assert_eq!(sorts, *name == "append", "{name}: {plan:#?}");
+        // What comes in an index's order, or in that of an array, must not be sorted again.
+        assert!(!plan.iter().any(|line| line.contains("Sort")), "{name}: {plan:#?}");
     }
 }
 

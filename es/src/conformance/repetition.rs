@@ -2,6 +2,8 @@
 
 use super::Harness;
 use super::fixture::{Fixture, event, events, numbers, thing};
+use uuid::Uuid;
+
 use crate::{AppendError, Event, ExpectedVersion};
 
 /// Repeating an append that succeeded, with the same ids, gives the first result again.
@@ -63,4 +65,20 @@ pub async fn a_taken_event_id_is_rejected_and_the_transaction_stays_usable<H: Ha
         }
     }
     assert_eq!(numbers(&store.log().await), [1, 2, 3]);
+}
+
+/// Whether an id is taken is a question of this id, not of those below and above it.
+pub async fn new_event_ids_may_lie_around_taken_ones<H: Harness>(harness: H) {
+    let store = Fixture::new(harness).await;
+    let with_id = |id: &i64| event(*id).with_id(Uuid::from_u128(u128::from(id.unsigned_abs())));
+    let with_ids = |ids: &[i64]| -> Vec<Event> { ids.iter().map(with_id).collect() };
+    store.append(&thing("a"), &with_ids(&[10, 30, 20])).await;
+    store.append(&thing("b"), &with_ids(&[40, 25, 5, 15])).await;
+    for ids in [[1, 2, 20], [50, 15, 60], [6, 45, 5]] {
+        let any = ExpectedVersion::Any;
+        let rejected = store.try_append(&thing("c"), any, &with_ids(&ids)).await;
+        assert!(matches!(rejected, Err(AppendError::DuplicateEventId { .. })), "{rejected:?}");
+    }
+    store.append(&thing("c"), &with_ids(&[1, 50, 2])).await;
+    assert_eq!(numbers(&store.log().await), [10, 30, 20, 40, 25, 5, 15, 1, 50, 2]);
 }
