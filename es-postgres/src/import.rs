@@ -12,7 +12,7 @@ use crate::error::store_error;
 use crate::{PgEventStore, copy_row, record};
 
 /// How many bytes are handed to the connection at a time.
-const BUFFER_BYTES: usize = 256 * 1024;
+const BUFFER_BYTES: usize = 64 * 1024;
 
 impl ImportStatements for PgEventStore {
     async fn begin_import(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
@@ -51,9 +51,10 @@ impl ImportStatements for PgEventStore {
     async fn insert_numbered(
         &self,
         conn: &mut PgConnection,
-        events: &[NumberedEvent],
+        events: impl Iterator<Item = NumberedEvent> + Send,
+        meanwhile: impl FnOnce() + Send,
     ) -> Result<Position, ImportError> {
-        self.copy(conn, events).await.map_err(import_error)?;
+        self.copy(conn, events, meanwhile).await.map_err(import_error)?;
         let row = self.query(&self.statements().last_drawn).fetch_one(conn).await;
         Ok(record::number(&row.map_err(store_error)?, 0)?)
     }
@@ -64,13 +65,14 @@ impl PgEventStore {
     async fn copy(
         &self,
         conn: &mut PgConnection,
-        events: &[NumberedEvent],
+        events: impl Iterator<Item = NumberedEvent> + Send,
+        meanwhile: impl FnOnce() + Send,
     ) -> Result<(), sqlx::Error> {
         let mut copy = conn.copy_in_raw(self.statements().import.as_str()).await?;
         let mut buffer = Vec::with_capacity(BUFFER_BYTES);
         buffer.extend(copy_row::HEADER);
         for event in events {
-            copy_row::write(&mut buffer, event);
+            copy_row::write(&mut buffer, &event);
             if buffer.len() >= BUFFER_BYTES {
                 copy.send(&*buffer).await?;
                 buffer.clear();
@@ -78,6 +80,7 @@ impl PgEventStore {
         }
         buffer.extend(copy_row::TRAILER);
         copy.send(&*buffer).await?;
+        meanwhile();
         copy.finish().await.map(drop)
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::{HashMap, HashSet};
 use std::future::Future;
 
-use futures_util::future::join;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -13,10 +12,11 @@ use crate::{
     StoreError, StreamId, Version,
 };
 
-/// How many events an import holds in memory, at most.
+/// How many events an import takes at a time, at most. It holds two such chunks in memory: one is
+/// being written while the next one is taken.
 const CHUNK_EVENTS_MAX: usize = 10_000;
 
-/// How many bytes of payload and metadata an import holds in memory before it writes them: 8 MiB.
+/// After how many bytes of payload and metadata a chunk is full: 8 MiB.
 const CHUNK_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// Of how many streams an import remembers the version; more are looked up again.
@@ -89,13 +89,17 @@ pub trait ImportStatements: EventStore {
 
     /// Inserts events at ascending positions, in the order given; gives the last position.
     ///
+    /// Calls `meanwhile` when everything is sent, just before it waits for the server to have
+    /// worked it off: it makes the next events, which takes time, too.
+    ///
     /// # Errors
     ///
     /// [`ImportError::DuplicateEventId`]; [`StoreError::Retryable`] if a version is taken.
     fn insert_numbered(
         &self,
         conn: &mut Self::Connection,
-        events: &[NumberedEvent],
+        events: impl Iterator<Item = NumberedEvent> + Send,
+        meanwhile: impl FnOnce() + Send,
     ) -> impl Future<Output = Result<Position, ImportError>> + Send;
 }
 
@@ -126,10 +130,10 @@ pub async fn import_numbered<S: ImportStatements>(
             versions.learn(&unknown, found);
         }
         let numbered = versions.number(chunk);
-        // The server works off what it was sent while the next events are taken and checked.
-        let insert = store.insert_numbered(conn, &numbered);
-        let (inserted, taken) = join(insert, async { chunks.next() }).await;
-        (last_position, next) = (inserted?, taken?);
+        let mut taken = None;
+        let take = || taken = Some(chunks.next());
+        last_position = store.insert_numbered(conn, numbered, take).await?;
+        next = taken.unwrap_or_else(|| chunks.next())?;
     }
     Ok(ImportResult { events: chunks.count as u64, last_position })
 }
@@ -224,13 +228,12 @@ impl Versions {
     }
 
     /// Gives each event the version after its stream's last.
-    fn number(&mut self, chunk: Vec<(StreamId, Event)>) -> Vec<NumberedEvent> {
-        let number = |(stream, event): (StreamId, Event)| {
+    fn number(&mut self, chunk: Vec<(StreamId, Event)>) -> impl Iterator<Item = NumberedEvent> {
+        chunk.into_iter().map(|(stream, event)| {
             let last = self.known.entry(stream.clone()).or_insert(Version::NONE);
             *last = last.next();
             NumberedEvent { version: *last, stream, event }
-        };
-        chunk.into_iter().map(number).collect()
+        })
     }
 }
 
@@ -251,11 +254,11 @@ mod tests {
         assert_eq!(unknown.len(), 3);
         versions.learn(&unknown, vec![(event("b").0, Version::from(7))]);
         let numbered = versions.number(chunk.clone());
-        let numbers: Vec<i64> = numbered.iter().map(|event| event.version.get()).collect();
+        let numbers: Vec<i64> = numbered.map(|event| event.version.get()).collect();
         assert_eq!(numbers, [1, 8, 2, 1, 3]);
         assert!(versions.unknown(&chunk).is_empty(), "they are known by now");
-        let again = versions.number(chunk);
-        assert_eq!(again[0].version, Version::from(4));
+        let again = versions.number(chunk).next();
+        assert_eq!(again.map(|event| event.version), Some(Version::from(4)));
     }
 
     #[test]
