@@ -1,5 +1,6 @@
 //! What is compared: one way to keep events, reduced to the work the measures ask for.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::time::Duration;
 use std::time::Instant;
@@ -48,6 +49,15 @@ pub(crate) enum Work {
     UpsertEach,
     /// One upsert of many rows into `totals` for each batch.
     UpsertBatch,
+}
+
+/// How many events of each aggregate a batch has: what [`Work::UpsertBatch`] adds to `totals`.
+pub(crate) fn counts<'e>(aggregate_ids: impl Iterator<Item = &'e str>) -> Vec<(String, i64)> {
+    let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
+    for id in aggregate_ids {
+        *counts.entry(id).or_default() += 1;
+    }
+    counts.into_iter().map(|(id, count)| (id.to_owned(), count)).collect()
 }
 
 /// An event that has come to a handler.

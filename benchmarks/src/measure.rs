@@ -10,10 +10,11 @@ pub(crate) mod memory;
 pub(crate) mod partitions;
 pub(crate) mod project;
 pub(crate) mod read;
+pub(crate) mod steps;
 
 use std::time::{Duration, Instant};
 
-use crate::contender::{AppendPlan, Contender, Scope, Streams};
+use crate::contender::{AppendPlan, Contender, Scope, Streams, Writer};
 use crate::figure::Figure;
 
 /// The payload most measures use, in bytes.
@@ -59,6 +60,11 @@ impl Bench {
     /// One of two values: the first in a quick run.
     pub(crate) fn quick_or<T>(&self, quick: T, full: T) -> T {
         if self.is_quick { quick } else { full }
+    }
+
+    /// How long the writers of one round append.
+    pub(crate) fn append_time(&self) -> Duration {
+        self.quick_or(Duration::from_millis(300), Duration::from_millis(700))
     }
 
     /// Adds a round to a figure.
@@ -109,39 +115,45 @@ pub(crate) fn one_event() -> AppendPlan {
     AppendPlan { events: 1, payload_bytes: SMALL, streams: Streams::Fresh, scope: Scope::Pool }
 }
 
-/// Appends from so many writers at once for so long; gives how many appends there were and how
-/// long it took, or `None` where the contender cannot.
-pub(crate) async fn write_for(
+/// So many writers of a contender, or `None` where it has none for the plan.
+pub(crate) async fn writers_of(
     contender: &dyn Contender,
     plan: AppendPlan,
-    writers: usize,
+    count: usize,
+) -> anyhow::Result<Option<Vec<Box<dyn Writer>>>> {
+    let mut writers = Vec::with_capacity(count);
+    for index in 0..count {
+        let Some(writer) = contender.writer(index, plan).await? else { return Ok(None) };
+        writers.push(writer);
+    }
+    Ok(Some(writers))
+}
+
+/// Appends so many events at a time, from all writers at once, for so long; gives how many appends
+/// there were and how long it took.
+pub(crate) async fn write_all(
+    mut writers: Vec<Box<dyn Writer>>,
+    events: usize,
     duration: Duration,
-) -> anyhow::Result<Option<(u64, Duration)>> {
-    let mut tasks = Vec::new();
-    for index in 0..writers {
-        let Some(mut writer) = contender.writer(index, plan).await? else { return Ok(None) };
-        // Connections are made and statements prepared before the clock runs.
+) -> anyhow::Result<(u64, Duration)> {
+    // Connections are made and statements prepared before the clock runs.
+    for writer in &mut writers {
         writer.append(0).await?;
-        tasks.push(writer);
     }
     let started = Instant::now();
     let deadline = started + duration;
-    let tasks: Vec<_> = tasks
-        .into_iter()
-        .map(|mut writer| {
-            tokio::spawn(async move {
-                let mut appends = 0_u64;
-                while Instant::now() < deadline {
-                    writer.append(appends * plan.events as u64).await?;
-                    appends += 1;
-                }
-                anyhow::Ok(appends)
-            })
-        })
-        .collect();
+    let run = |mut writer: Box<dyn Writer>| async move {
+        let mut appends = 0_u64;
+        while Instant::now() < deadline {
+            writer.append(appends * events as u64).await?;
+            appends += 1;
+        }
+        anyhow::Ok(appends)
+    };
+    let tasks: Vec<_> = writers.into_iter().map(|writer| tokio::spawn(run(writer))).collect();
     let mut appends = 0;
     for task in tasks {
         appends += task.await??;
     }
-    Ok(Some((appends, started.elapsed())))
+    Ok((appends, started.elapsed()))
 }

@@ -1,6 +1,5 @@
 //! This library.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::ops::Range;
 use std::sync::Arc;
@@ -19,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::backend::Backend;
-use crate::contender::{AppendPlan, Contender, Scope, Seen, Streams, Work, Writer, note, payload};
+use crate::contender::{
+    AppendPlan, Contender, Scope, Seen, Streams, Work, Writer, counts, note, payload,
+};
 use crate::figure::OURS;
 
 /// How many events a read of the log asks for where many are wanted.
@@ -211,12 +212,7 @@ impl<S: Backend> Projection<S::Connection> for Counting<S> {
             }
             return Ok(());
         }
-        let mut counts: BTreeMap<&str, i64> = BTreeMap::new();
-        for event in events {
-            *counts.entry(event.aggregate_id()).or_default() += 1;
-        }
-        let counts: Vec<(String, i64)> =
-            counts.into_iter().map(|(id, count)| (id.to_owned(), count)).collect();
+        let counts = counts(events.iter().map(PersistedEvent::aggregate_id));
         S::upsert_many(conn, &counts).await?;
         self.handled.fetch_add(events.len() as u64, Ordering::Relaxed);
         Ok(())

@@ -15,7 +15,7 @@ use crate::limit::mysql::MySqlLimit;
 use crate::limit::postgres::PgLimit;
 use crate::limit::sqlite::SqliteLimit;
 use crate::measure::{
-    Bench, append, growth, horizon, idle, latency, lost, memory, partitions, project, read,
+    Bench, append, growth, horizon, idle, latency, lost, memory, partitions, project, read, steps,
 };
 use crate::ours::Ours;
 use crate::{Arguments, Scope, environment, report};
@@ -106,6 +106,9 @@ async fn postgres(
     let measured = async {
         shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
         let has = |scope| arguments.scope == scope || arguments.scope == Scope::All;
+        if has(Scope::Append) {
+            steps::steps(&mut bench, &ours).await?;
+        }
         if has(Scope::Latency) {
             idle::idle(&mut bench, &ours).await?;
             lost::lost(&mut bench, |name| database_url(url, &database_name(name))).await?;

@@ -3,25 +3,29 @@
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use async_trait::async_trait;
 use es::{EventSource, StreamId};
 use es_postgres::PgSource;
 use futures_util::TryStreamExt;
 use serde::Deserialize;
-use sqlx::{PgConnection, PgPool, Row as _};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, Row as _, SqlSafeStr as _};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Row, rows};
 use crate::backend::Backend;
-use crate::contender::{AppendPlan, Contender, Scope, Seen, Streams, Work, Writer, note};
+use crate::contender::{AppendPlan, Contender, Scope, Seen, Streams, Work, Writer, counts, note};
 use crate::figure::LIMIT;
 use crate::ours::filled_stream;
 
 const COLUMNS: &str = "global_position, bounded_context, aggregate_type, aggregate_id, \
     aggregate_version, event_id, event_type, event_version, payload, metadata::text, \
     correlation_id, causation_id, trace_id, created_at";
+
+/// How many events a projection reads at once.
+const PAGE_EVENTS: usize = 1000;
 
 /// How long the naive reader waits when there is nothing new.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -104,7 +108,7 @@ impl Contender for PgLimit {
             "select {COLUMNS} from events where bounded_context = $1 and aggregate_type = $2 \
              and aggregate_id = $3 order by aggregate_version"
         );
-        let rows = sqlx::query(sqlx::AssertSqlSafe(sql))
+        let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(stream.bounded_context())
             .bind(stream.aggregate_type())
             .bind(stream.aggregate_id())
@@ -128,8 +132,37 @@ impl Contender for PgLimit {
         Ok(Some(count - 1))
     }
 
-    async fn project(&self, _work: Work, _events: usize) -> anyhow::Result<Option<Duration>> {
-        Ok(None)
+    /// A loop that reads pages and does the work, without a checkpoint.
+    async fn project(&self, work: Work, events: usize) -> anyhow::Result<Option<Duration>> {
+        let sql = format!(
+            "select {COLUMNS} from events where global_position > $1 order by global_position \
+             limit {PAGE_EVENTS}"
+        );
+        let sql = AssertSqlSafe(sql).into_sql_str();
+        let started = Instant::now();
+        let (mut last, mut handled) = (0_i64, 0);
+        let mut conn = self.source.acquire().await?;
+        while handled < events {
+            let rows = sqlx::query(sql.clone()).bind(last).fetch_all(&mut *conn).await?;
+            last = rows.last().context("the log is shorter than it was")?.try_get(0)?;
+            let ids = rows.iter().map(|row| row.try_get::<&str, _>(3));
+            let ids = ids.collect::<Result<Vec<_>, _>>()?;
+            handled += ids.len();
+            let mut tx = conn.begin().await?;
+            match work {
+                Work::Nothing => {}
+                Work::UpsertEach => {
+                    for id in ids {
+                        PgSource::upsert(&mut tx, id).await?;
+                    }
+                }
+                Work::UpsertBatch => {
+                    PgSource::upsert_many(&mut tx, &counts(ids.into_iter())).await?;
+                }
+            }
+            tx.commit().await?;
+        }
+        Ok(Some(started.elapsed()))
     }
 
     /// A reader that takes the last position it saw for its checkpoint.

@@ -1,8 +1,8 @@
 //! Appends: one, ten and a hundred events, by one, eight and thirty-two writers; and imports.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use super::{Bench, Kind, LARGE, OWN, SMALL, announce, write_for};
+use super::{Bench, Kind, LARGE, OWN, SMALL, announce, write_all, writers_of};
 use crate::contender::{AppendPlan, Scope, Streams};
 
 const APPEND: Kind = Kind::more("append", "appends/s");
@@ -14,7 +14,6 @@ const STREAM_LENGTH: usize = 10;
 /// Measures every combination that says something new.
 pub(crate) async fn append(bench: &mut Bench) -> anyhow::Result<()> {
     bench.prepare().await?;
-    let duration = bench.quick_or(Duration::from_millis(300), Duration::from_millis(700));
     for (plan, writers) in plans(bench.is_quick) {
         let setting = setting(plan, writers);
         announce(&format!("append: {setting}"));
@@ -22,11 +21,10 @@ pub(crate) async fn append(bench: &mut Bench) -> anyhow::Result<()> {
             for index in bench.turn(round) {
                 let contender = &bench.contenders[index];
                 let name = contender.name();
-                if let Some((appends, taken)) =
-                    write_for(&**contender, plan, writers, duration).await?
-                {
-                    let rate = appends as f64 / taken.as_secs_f64();
-                    bench.record(APPEND, &setting, name, rate);
+                if let Some(writers) = writers_of(&**contender, plan, writers).await? {
+                    let (appends, taken) =
+                        write_all(writers, plan.events, bench.append_time()).await?;
+                    bench.record(APPEND, &setting, name, appends as f64 / taken.as_secs_f64());
                 }
             }
         }
@@ -57,7 +55,8 @@ fn plans(is_quick: bool) -> Vec<(AppendPlan, usize)> {
     plans
 }
 
-fn setting(plan: AppendPlan, writers: usize) -> String {
+/// The plan in words.
+pub(super) fn setting(plan: AppendPlan, writers: usize) -> String {
     let AppendPlan { events, payload_bytes, .. } = plan;
     let streams = match plan.streams {
         Streams::Fresh => "fresh streams",

@@ -8,8 +8,9 @@ use super::panel::measures;
 use crate::figure::{LIMIT, OURS, Report};
 
 /// The measures, in the order of the page.
-const MEASURES: [&str; 12] = [
+const MEASURES: [&str; 13] = [
     "append",
+    "append steps",
     "import",
     "read stream",
     "catch-up read",
@@ -155,6 +156,15 @@ fn explanation(measure: &str) -> &'static str {
              one stream at a time. With fresh streams each append begins a stream; with hot streams \
              a writer always appends to the same one. `pool` is an append by itself; `transaction \
              with a row` is one in the caller's transaction, which also inserts a row."
+        }
+        "append steps" => {
+            "What the promises cost: the plain insert of `limit`, and what the library's statement \
+             adds to it, each column with all that those before it have. `conflict`: a version that \
+             another writer took is no error that would end the caller's transaction; of several \
+             events the first is therefore inserted by itself. `version`: the stream's version is \
+             looked up, so that no append leaves a gap. `registration`: readers are told of \
+             positions that are about to appear, so that none is skipped. The library also checks \
+             what it is given, looks for taken ids of several events, and gives the positions back."
         }
         "import" => {
             "How many events are stored in a second by the fastest way to store many streams. \

@@ -116,9 +116,9 @@ pub(super) fn panels<'a>(report: &'a Report, measure: &str) -> Vec<Panel<'a>> {
     panels
 }
 
-/// Whether it is another library, not ours in some form and not the limit.
+/// Whether it is another library, not some form of ours or of the limit.
 fn is_peer(contender: &str) -> bool {
-    !contender.starts_with(OURS) && contender != LIMIT
+    !contender.starts_with(OURS) && !contender.starts_with(LIMIT)
 }
 
 /// The first parts of a setting, which make its row, and the others, which make its panel.
