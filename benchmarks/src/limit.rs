@@ -1,8 +1,9 @@
 //! The limit: the same rows in the same table, by the plainest statements of the database.
 
-pub(crate) mod mysql;
+mod mysql;
+pub(crate) mod plain;
 pub(crate) mod postgres;
-pub(crate) mod sqlite;
+mod sqlite;
 
 use chrono::{DateTime, Utc};
 use es::{Slot, StreamId};

@@ -76,7 +76,11 @@ enum Scope {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run::run(&Arguments::parse()).await {
+    let arguments = Arguments::parse();
+    // In a task, as services run: on the main thread every answer of the server would first wake
+    // another one.
+    let run = tokio::spawn(async move { run::run(&arguments).await });
+    match run.await.map_err(anyhow::Error::from).flatten() {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");

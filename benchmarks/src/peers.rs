@@ -8,6 +8,7 @@ use self::cqrs::PostgresEs;
 use self::evento::Evento;
 use self::mire::Mire;
 use crate::contender::Contender;
+use crate::run::pg_database;
 
 const MIRE: &str = "mire";
 const EVENTO: &str = "evento";
@@ -25,15 +26,15 @@ const RESET: &str = "
 /// How many events `fill` gives to one append at most.
 const FILL_EVENTS: usize = 1000;
 
-/// All of them; `url_of` makes the database of a contender and gives its URL.
+/// All of them, each in a database of its own on the server at `url`.
 pub(crate) async fn contenders(
-    url_of: impl AsyncFn(&str) -> anyhow::Result<String>,
+    url: &str,
     connections: u32,
 ) -> anyhow::Result<Vec<Box<dyn Contender>>> {
     Ok(vec![
-        Box::new(Mire::connect(&url_of(MIRE).await?, connections).await?),
-        Box::new(Evento::connect(&url_of(EVENTO).await?, connections).await?),
-        Box::new(PostgresEs::connect(&url_of(POSTGRES_ES).await?, connections).await?),
+        Box::new(Mire::connect(&pg_database(url, MIRE).await?, connections).await?),
+        Box::new(Evento::connect(&pg_database(url, EVENTO).await?, connections).await?),
+        Box::new(PostgresEs::connect(&pg_database(url, POSTGRES_ES).await?, connections).await?),
     ])
 }
 

@@ -11,9 +11,8 @@ use sqlx::{AssertSqlSafe, Connection, MySqlConnection, PgConnection};
 use crate::backend::Backend;
 use crate::contender::Contender;
 use crate::figure::{Environment, Figure, LIMIT, OURS, Report};
-use crate::limit::mysql::MySqlLimit;
+use crate::limit::plain::PlainLimit;
 use crate::limit::postgres::PgLimit;
-use crate::limit::sqlite::SqliteLimit;
 use crate::measure::{
     Bench, append, growth, horizon, idle, latency, lost, memory, partitions, project, read, steps,
 };
@@ -94,8 +93,7 @@ async fn postgres(
     let mut contenders: Vec<Box<dyn Contender>> = vec![Box::new(ours.clone()), Box::new(limit)];
     #[cfg(feature = "peers")]
     if arguments.peers {
-        let database = async |name: &str| pg_database(url, name).await;
-        contenders.extend(crate::peers::contenders(database, CONNECTIONS).await?);
+        contenders.extend(crate::peers::contenders(url, CONNECTIONS).await?);
         environment.libraries.extend(crate::peers::versions());
     }
     #[cfg(not(feature = "peers"))]
@@ -134,7 +132,7 @@ async fn mysql(
     let ours_url = mysql_database(url, OURS).await?;
     let limit_url = mysql_database(url, LIMIT).await?;
     let ours = Ours::<MySqlSource>::open(&ours_url, CONNECTIONS).await?;
-    let limit = MySqlLimit::open(&limit_url, CONNECTIONS).await?;
+    let limit = PlainLimit::<MySqlSource>::open(&limit_url, CONNECTIONS).await?;
     let mut bench = new_bench(arguments, vec![Box::new(ours.clone()), Box::new(limit)]);
     let measured = async {
         shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
@@ -152,12 +150,12 @@ async fn sqlite(
     url: &str,
     environment: &mut Environment,
 ) -> anyhow::Result<Measured> {
-    environment.server = "SQLite, in process".to_owned();
+    "SQLite, in process".clone_into(&mut environment.server);
     let settings = [("journal_mode", "wal"), ("synchronous", "full")];
     environment.settings.extend(settings.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let [ours_url, limit_url] = [OURS, LIMIT].map(|name| format!("{url}-{}", database_name(name)));
     let ours = Ours::<SqliteSource>::open(&ours_url, CONNECTIONS).await?;
-    let limit = SqliteLimit::open(&limit_url, CONNECTIONS).await?;
+    let limit = PlainLimit::<SqliteSource>::open(&limit_url, CONNECTIONS).await?;
     let mut bench = new_bench(arguments, vec![Box::new(ours.clone()), Box::new(limit)]);
     let measured = async {
         shared(&mut bench, arguments.scope, &ours, &ours_url).await?;
@@ -217,7 +215,8 @@ fn database_url(url: &str, database: &str) -> String {
     }
 }
 
-async fn pg_database(url: &str, contender: &str) -> anyhow::Result<String> {
+/// Makes the database of a contender; gives its URL.
+pub(crate) async fn pg_database(url: &str, contender: &str) -> anyhow::Result<String> {
     let name = database_name(contender);
     let mut conn = PgConnection::connect(url).await?;
     for sql in

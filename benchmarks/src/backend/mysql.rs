@@ -29,7 +29,8 @@ impl Backend for MySqlSource {
         )
         .fetch_all(self.pool())
         .await?;
-        let drop: String = tables.iter().map(|table| format!("drop table `{table}`;")).collect();
+        let drop: Vec<_> = tables.iter().map(|table| format!("drop table `{table}`;")).collect();
+        let drop = drop.join("\n");
         let migration = Schema::new(Database::Mysql).to_sql()?;
         let own = "create table orders (id varchar(255) primary key, note text);
                    create table totals (aggregate_id varchar(255) primary key, count bigint not null);";

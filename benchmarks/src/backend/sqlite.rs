@@ -22,7 +22,7 @@ impl Backend for SqliteSource {
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(60));
+            .busy_timeout(Duration::from_mins(1));
         let pool = SqlitePoolOptions::new()
             .max_connections(connections)
             .test_before_acquire(false)
@@ -37,11 +37,11 @@ impl Backend for SqliteSource {
         )
         .fetch_all(self.pool())
         .await?;
-        let drop: String = tables.iter().map(|table| format!("drop table \"{table}\";")).collect();
+        let drop: Vec<_> = tables.iter().map(|table| format!("drop table \"{table}\";")).collect();
         let migration = Schema::new(Database::Sqlite).to_sql()?;
         let own = "create table orders (id text primary key, note text) strict;
                    create table totals (aggregate_id text primary key, count integer not null) strict;";
-        for sql in [drop, migration, own.to_owned()] {
+        for sql in [drop.join("\n"), migration, own.to_owned()] {
             sqlx::raw_sql(AssertSqlSafe(sql)).execute(self.pool()).await?;
         }
         Ok(())

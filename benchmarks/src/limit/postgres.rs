@@ -132,7 +132,7 @@ impl Contender for PgLimit {
         Ok(Some(count - 1))
     }
 
-    /// A loop that reads pages and does the work, without a checkpoint.
+    /// A loop that reads a page, then does the work, on another connection and without a checkpoint.
     async fn project(&self, work: Work, events: usize) -> anyhow::Result<Option<Duration>> {
         let sql = format!(
             "select {COLUMNS} from events where global_position > $1 order by global_position \
@@ -141,9 +141,9 @@ impl Contender for PgLimit {
         let sql = AssertSqlSafe(sql).into_sql_str();
         let started = Instant::now();
         let (mut last, mut handled) = (0_i64, 0);
-        let mut conn = self.source.acquire().await?;
+        let (mut reader, mut conn) = (self.source.acquire().await?, self.source.acquire().await?);
         while handled < events {
-            let rows = sqlx::query(sql.clone()).bind(last).fetch_all(&mut *conn).await?;
+            let rows = sqlx::query(sql.clone()).bind(last).fetch_all(&mut *reader).await?;
             last = rows.last().context("the log is shorter than it was")?.try_get(0)?;
             let ids = rows.iter().map(|row| row.try_get::<&str, _>(3));
             let ids = ids.collect::<Result<Vec<_>, _>>()?;
@@ -230,7 +230,7 @@ impl Writer for PgWriter {
                 tx.commit().await?;
             }
         }
-        self.version += rows.len() as i64;
+        self.version += i64::try_from(rows.len())?;
         Ok(())
     }
 }
@@ -302,7 +302,8 @@ fn write_row(buffer: &mut Vec<u8>, row: &Row) {
         Some(&micros),
     ];
     for value in values {
-        let length = value.map_or(-1, |value| value.len() as i32);
+        let length = value.map_or(Ok(-1), |value| i32::try_from(value.len()));
+        let length = length.expect("no payload is as long");
         buffer.extend(length.to_be_bytes());
         buffer.extend_from_slice(value.unwrap_or_default());
     }

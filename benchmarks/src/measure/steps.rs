@@ -7,9 +7,8 @@ use sqlx::{AssertSqlSafe, PgPool, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 
 use super::append::setting;
-use super::{Bench, Kind, SMALL, announce, write_all, writers_of};
+use super::{Bench, Kind, OWN, SMALL, announce, write_all, writers_of};
 use crate::contender::{AppendPlan, Scope, Streams, Writer, note};
-use crate::figure::{LIMIT, OURS};
 use crate::limit::rows;
 use crate::ours::Ours;
 
@@ -44,20 +43,17 @@ pub(crate) async fn steps(bench: &mut Bench, ours: &Ours<PgSource>) -> anyhow::R
         let setting = setting(plan, writers);
         announce(&format!("append steps: {setting}"));
         for round in 0..bench.rounds {
-            for turn in 0..OWN_AND_STEPS {
-                let index = (turn + round) % OWN_AND_STEPS;
-                let (name, writers) = match index.checked_sub(2) {
-                    Some(step) => {
-                        let (name, stream) = steps[step];
-                        let sql = AssertSqlSafe(append(stream, events)).into_sql_str();
-                        let writer = |_| StepWriter::new(ours.source.pool(), plan, sql.clone());
-                        (name, (0..writers).map(writer).collect())
-                    }
-                    None => {
-                        let contender = &*bench.contenders[index];
-                        let writers = writers_of(contender, plan, writers).await?;
-                        ([OURS, LIMIT][index], writers.unwrap_or_default())
-                    }
+            for turn in 0..OWN + steps.len() {
+                let index = (turn + round) % (OWN + steps.len());
+                let (name, writers) = if let Some(step) = index.checked_sub(OWN) {
+                    let (name, stream) = steps[step];
+                    let sql = AssertSqlSafe(append(stream, events)).into_sql_str();
+                    let writer = |_| StepWriter::boxed(ours.source.pool(), plan, sql.clone());
+                    (name, (0..writers).map(writer).collect())
+                } else {
+                    let contender = &*bench.contenders[index];
+                    let writers = writers_of(contender, plan, writers).await?;
+                    (contender.name(), writers.unwrap_or_default())
                 };
                 let (appends, taken) = write_all(writers, events, bench.append_time()).await?;
                 bench.record(STEPS, &setting, name, appends as f64 / taken.as_secs_f64());
@@ -66,9 +62,6 @@ pub(crate) async fn steps(bench: &mut Bench, ours: &Ours<PgSource>) -> anyhow::R
     }
     Ok(())
 }
-
-/// Ours, the limit, and three steps between them.
-const OWN_AND_STEPS: usize = 5;
 
 /// The stream's version, and the lock that tells readers of positions to come.
 fn registered() -> String {
@@ -112,7 +105,7 @@ struct StepWriter {
 }
 
 impl StepWriter {
-    fn new(pool: &PgPool, plan: AppendPlan, sql: SqlStr) -> Box<dyn Writer> {
+    fn boxed(pool: &PgPool, plan: AppendPlan, sql: SqlStr) -> Box<dyn Writer> {
         Box::new(StepWriter { pool: pool.clone(), plan, note: note(plan.payload_bytes), sql })
     }
 }

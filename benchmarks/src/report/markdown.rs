@@ -178,7 +178,8 @@ fn explanation(measure: &str) -> &'static str {
         "projection" => {
             "How many events in a second a projection handles that begins at the start of the log, \
              its checkpoint committed: it does nothing, or upserts a row for each event, or upserts \
-             the rows of a batch in one statement."
+             the rows of a batch in one statement. `limit` is a loop that reads a page of rows and \
+             then does the work; it keeps no checkpoint, and makes no events of the rows."
         }
         "latency" => {
             "How long after its commit an event is given to a handler, while one writer appends \
