@@ -19,6 +19,9 @@ pub(crate) trait Backend: EventSource + Clone {
     /// Drops whatever tables are there and makes those of the store, `orders` and `totals`.
     fn reset(&self) -> impl Future<Output = anyhow::Result<()>> + Send;
 
+    /// Lets the planner's statistics be gathered.
+    fn analyze(&self) -> impl Future<Output = anyhow::Result<()>> + Send;
+
     /// Inserts the caller's own row.
     fn insert_order(
         conn: &mut Self::Connection,

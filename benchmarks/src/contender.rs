@@ -101,6 +101,9 @@ pub(crate) trait Contender: Send + Sync {
         payload_bytes: usize,
     ) -> anyhow::Result<()>;
 
+    /// Lets the database gather its planner's statistics, as is advised after much was stored.
+    async fn analyze(&self) -> anyhow::Result<()>;
+
     /// Reads one stream that `fill` stored, to its own event values; gives how many there were.
     async fn read_stream(&self, index: usize) -> anyhow::Result<Option<usize>>;
 

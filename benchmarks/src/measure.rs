@@ -96,6 +96,13 @@ impl Bench {
         (0..count).map(move |index| (index + round) % count)
     }
 
+    /// Waits: what a large import left for the server to write and to clean up must not weigh on
+    /// what is measured next.
+    pub(crate) async fn settle(&self) {
+        let pause = self.quick_or(Duration::from_secs(1), Duration::from_secs(20));
+        tokio::time::sleep(pause).await;
+    }
+
     /// Lets every contender begin with empty tables.
     pub(crate) async fn prepare(&self) -> anyhow::Result<()> {
         for contender in &self.contenders {

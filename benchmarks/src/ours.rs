@@ -24,7 +24,7 @@ use crate::contender::{
 use crate::figure::OURS;
 
 /// How many events a read of the log asks for where many are wanted.
-const READ_EVENTS: NonZeroU32 = NonZeroU32::new(5000).expect("it is not zero");
+const READ_EVENTS: NonZeroU32 = NonZeroU32::new(10_000).expect("it is not zero");
 
 /// The library on one database.
 #[derive(Debug, Clone)]
@@ -95,6 +95,10 @@ impl<S: Backend> Contender for Ours<S> {
         self.source.store().import(&mut tx, events).await?;
         self.source.commit(tx).await?;
         Ok(())
+    }
+
+    async fn analyze(&self) -> anyhow::Result<()> {
+        self.source.analyze().await
     }
 
     async fn read_stream(&self, index: usize) -> anyhow::Result<Option<usize>> {

@@ -23,6 +23,9 @@
 //! writer that comes first to one of the streams, ends the transaction: roll it back. Close the
 //! connection after dropping the future of an import, for it may be in the middle of a COPY.
 //!
+//! After a large import, `analyze` the table, or wait a minute for autovacuum to do so: without
+//! statistics PostgreSQL plans the reads of the log with a sort, and they take nearly twice as long.
+//!
 //! # Reading the log
 //!
 //! Positions are drawn before transactions commit, so the log is read behind a horizon, below

@@ -41,6 +41,11 @@ impl Backend for MySqlSource {
         Ok(())
     }
 
+    async fn analyze(&self) -> anyhow::Result<()> {
+        sqlx::raw_sql("analyze table events, totals").execute(self.pool()).await?;
+        Ok(())
+    }
+
     async fn insert_order(conn: &mut MySqlConnection, id: &str) -> Result<(), sqlx::Error> {
         let insert = sqlx::query("insert into orders (id, note) values (?, 'ordered')");
         insert.bind(id).execute(conn).await.map(drop)

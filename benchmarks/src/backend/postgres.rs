@@ -35,6 +35,11 @@ impl Backend for PgSource {
         Ok(())
     }
 
+    async fn analyze(&self) -> anyhow::Result<()> {
+        sqlx::raw_sql("analyze").execute(self.pool()).await?;
+        Ok(())
+    }
+
     async fn insert_order(conn: &mut PgConnection, id: &str) -> Result<(), sqlx::Error> {
         let insert = sqlx::query("insert into orders (id, note) values ($1, 'ordered')");
         insert.bind(id).execute(conn).await.map(drop)

@@ -47,6 +47,11 @@ impl Backend for SqliteSource {
         Ok(())
     }
 
+    async fn analyze(&self) -> anyhow::Result<()> {
+        sqlx::raw_sql("analyze").execute(self.pool()).await?;
+        Ok(())
+    }
+
     async fn insert_order(conn: &mut SqliteConnection, id: &str) -> Result<(), sqlx::Error> {
         let insert = sqlx::query("insert into orders (id, note) values (?, 'ordered')");
         insert.bind(id.to_owned()).execute(conn).await.map(drop)

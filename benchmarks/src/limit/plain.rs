@@ -102,6 +102,10 @@ impl<S: Plain> Contender for PlainLimit<S> {
         Ok(())
     }
 
+    async fn analyze(&self) -> anyhow::Result<()> {
+        self.source.analyze().await
+    }
+
     async fn read_stream(&self, index: usize) -> anyhow::Result<Option<usize>> {
         let mut conn = self.source.acquire().await?;
         Ok(Some(S::read_stream(&mut conn, &filled_stream(index)).await?))

@@ -102,6 +102,10 @@ impl Contender for PgLimit {
         Ok(())
     }
 
+    async fn analyze(&self) -> anyhow::Result<()> {
+        self.source.analyze().await
+    }
+
     async fn read_stream(&self, index: usize) -> anyhow::Result<Option<usize>> {
         let stream = filled_stream(index);
         let sql = format!(

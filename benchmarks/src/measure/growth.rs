@@ -28,7 +28,7 @@ pub(crate) async fn growth(bench: &mut Bench, ours: &dyn Contender) -> anyhow::R
             ours.fill(stored / STREAM_LENGTH..end / STREAM_LENGTH, STREAM_LENGTH, SMALL).await?;
             stored = end;
         }
-        settle(bench.is_quick).await;
+        bench.settle().await;
         let (setting, mut rounds) = (format!("{size} events stored"), Vec::new());
         for _ in 0..bench.rounds {
             let Some(mut writer) = ours.writer(0, one_event()).await? else { return Ok(()) };
@@ -51,9 +51,4 @@ pub(crate) async fn growth(bench: &mut Bench, ours: &dyn Contender) -> anyhow::R
         bench.record(SHARE, &setting, ours.name(), median / smallest);
     }
     Ok(())
-}
-
-/// What the import left for the server to write and to clean up must not weigh on the appends.
-async fn settle(is_quick: bool) {
-    tokio::time::sleep(Duration::from_secs(if is_quick { 1 } else { 20 })).await;
 }

@@ -21,6 +21,7 @@ pub(crate) async fn streams(bench: &mut Bench) -> anyhow::Result<()> {
         bench.prepare().await?;
         for contender in &bench.contenders {
             contender.fill(0..4, length, SMALL).await?;
+            contender.analyze().await?;
         }
         let reads = bench.quick_or(20_000, 100_000) / (length + 90);
         for round in 0..bench.rounds {
@@ -49,6 +50,11 @@ pub(crate) async fn log(bench: &mut Bench) -> anyhow::Result<()> {
     let setting = format!("{events} events, {SMALL} B");
     announce(&format!("catch-up read: {setting}"));
     let counts = fill(bench, events).await?;
+    // Who first reads a row after its commit may have to note in the table that it was committed.
+    for contender in &bench.contenders {
+        contender.read_log().await?;
+    }
+    bench.settle().await;
     for round in 0..bench.rounds {
         for index in bench.turn(round) {
             let contender = &bench.contenders[index];
@@ -71,6 +77,7 @@ pub(crate) async fn fill(bench: &Bench, events: usize) -> anyhow::Result<Vec<usi
     for (index, contender) in bench.contenders.iter().enumerate() {
         let count = if index < OWN { events } else { events.min(PEER_EVENTS) };
         contender.fill(0..count / STREAM_LENGTH, STREAM_LENGTH, SMALL).await?;
+        contender.analyze().await?;
         counts.push(count);
     }
     Ok(counts)

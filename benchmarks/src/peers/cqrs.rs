@@ -179,6 +179,11 @@ impl Contender for PostgresEs {
         fills.buffer_unordered(self.connections as usize).try_collect().await
     }
 
+    async fn analyze(&self) -> anyhow::Result<()> {
+        sqlx08::raw_sql("analyze").execute(&self.pool).await?;
+        Ok(())
+    }
+
     async fn read_stream(&self, index: usize) -> anyhow::Result<Option<usize>> {
         let store = PersistedEventStore::<_, Order>::new_event_store(self.repository());
         Ok(Some(store.load_events(&filled_stream(index)).await?.len()))

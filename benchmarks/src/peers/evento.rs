@@ -164,6 +164,11 @@ impl Contender for Evento {
         fills.buffer_unordered(self.connections as usize).try_collect().await
     }
 
+    async fn analyze(&self) -> anyhow::Result<()> {
+        sqlx::raw_sql("analyze").execute(&self.pool).await?;
+        Ok(())
+    }
+
     async fn read_stream(&self, index: usize) -> anyhow::Result<Option<usize>> {
         let mut count = 0;
         for part in 0.. {

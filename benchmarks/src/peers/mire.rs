@@ -148,6 +148,11 @@ impl Contender for Mire {
         fills.buffer_unordered(self.connections as usize).try_collect().await
     }
 
+    async fn analyze(&self) -> anyhow::Result<()> {
+        sqlx::raw_sql("analyze").execute(&self.pool).await?;
+        Ok(())
+    }
+
     async fn read_stream(&self, index: usize) -> anyhow::Result<Option<usize>> {
         let recorded = self.store.read_stream_all(&filled_stream(index), 0).await?;
         let events = recorded.iter().map(|event| OrderEvent::deserialize(&event.data));
