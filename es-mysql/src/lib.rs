@@ -9,8 +9,8 @@
 //!
 //! # Appending
 //!
-//! An append takes two round trips, three for more than 16 events or where a statement is used
-//! for the first time on its connection: one that looks whether a transaction is open, reads the
+//! An append takes two round trips, three for more than 256 KiB in more than 16 events or where a
+//! statement is used for the first time on its connection: one that looks whether a transaction is open, reads the
 //! stream's version and announces the append, and one that inserts. A version conflict is known
 //! after the first, unless another writer comes in between; either way it writes nothing and the
 //! transaction goes on.

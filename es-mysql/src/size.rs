@@ -16,12 +16,20 @@ struct PacketTooLarge {
     bytes_max: usize,
 }
 
-/// Refuses an insert that the server would answer by closing the connection.
+/// Above what size an append is not worth writing as text.
+const TEXT_BYTES_MAX: usize = 256 * 1024;
+
+/// Whether an insert of so many bytes is sent as text, where it takes twice as many.
+pub(crate) fn fits_text(bytes: usize, packet_bytes_max: usize) -> bool {
+    bytes < TEXT_BYTES_MAX.min(packet_bytes_max / 2)
+}
+
+/// Refuses an insert that the server would answer by closing the connection; gives its size.
 pub(crate) fn check_packet(
     stream: &StreamId,
     events: &[Event],
     bytes_max: usize,
-) -> Result<(), StoreError> {
+) -> Result<usize, StoreError> {
     let names = [stream.bounded_context(), stream.aggregate_type(), stream.aggregate_id()];
     let names: usize = names.iter().map(|name| name.len()).sum();
     let bytes = |event: &Event| {
@@ -33,7 +41,7 @@ pub(crate) fn check_packet(
     };
     let bytes = STATEMENT_BYTES + events.iter().map(bytes).sum::<usize>();
     if bytes < bytes_max {
-        return Ok(());
+        return Ok(bytes);
     }
     Err(StoreError::TooLarge { source: PacketTooLarge { bytes, bytes_max }.into() })
 }

@@ -5,9 +5,10 @@ use std::fmt::Write;
 
 use es::{
     Event, EventFilter, ExpectedVersion, Partition, Position, ReadWindow, SqlName, StreamId,
-    TableNames,
+    TableNames, Version,
 };
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use uuid::Uuid;
 
 /// Inserts of up to so many events are rendered once and stay prepared on their connection.
 const PREPARED_EVENTS_MAX: usize = 16;
@@ -104,12 +105,44 @@ impl Statements {
         }
     }
 
-    /// The insert of `count` events, and whether it is worth keeping prepared.
-    pub(crate) fn append(&self, count: usize) -> (SqlStr, bool) {
-        match self.append.get(count.wrapping_sub(1)) {
-            Some(prepared) => (prepared.clone(), true),
-            None => (trusted(render_append(&self.append_template, count)), false),
-        }
+    /// The insert of `count` events if it is kept prepared.
+    pub(crate) fn prepared_append(&self, count: usize) -> Option<SqlStr> {
+        self.append.get(count.wrapping_sub(1)).cloned()
+    }
+
+    /// The insert of any number of events.
+    pub(crate) fn unprepared_append(&self, count: usize) -> SqlStr {
+        trusted(render_append(&self.append_template, count))
+    }
+
+    /// The insert of these events with their values in it.
+    pub(crate) fn append_text(
+        &self,
+        stream: &StreamId,
+        first_version: Version,
+        events: &[Event],
+    ) -> SqlStr {
+        let name = [stream.bounded_context(), stream.aggregate_type(), stream.aggregate_id()];
+        let name = name.map(text).join(", ");
+        let id = |id: Option<Uuid>| id.map_or_else(null, |id| bytes(id.as_bytes()));
+        let rows = events.iter().enumerate().map(|(index, event)| {
+            let values = [
+                name.clone(),
+                first_version.saturating_add(index).to_string(),
+                stream.slot().get().to_string(),
+                bytes(event.id().as_bytes()),
+                text(event.event_type()),
+                event.event_version().to_string(),
+                bytes(event.payload()),
+                event.metadata().map_or_else(null, text),
+                id(event.correlation_id()),
+                id(event.causation_id()),
+                id(event.trace_id()),
+                event.created_at().format("'%Y-%m-%d %H:%M:%S%.6f'").to_string(),
+            ];
+            format!("({})", values.join(", "))
+        });
+        render(&self.append_template, &[("<rows>", list(rows))])
     }
 
     pub(crate) fn prepare_append(&self, stream: &StreamId, expected: ExpectedVersion) -> SqlStr {
@@ -219,13 +252,19 @@ pub(crate) fn text(value: &str) -> String {
 }
 
 fn bytes(value: &[u8]) -> String {
+    const DIGITS: [char; 16] =
+        ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f'];
     let mut literal = String::with_capacity(value.len() * 2 + 3);
     literal.push_str("x'");
     for byte in value {
-        let _ = write!(literal, "{byte:02x}");
+        literal.extend([byte >> 4, byte & 15].map(|digit| DIGITS[usize::from(digit)]));
     }
     literal.push('\'');
     literal
+}
+
+fn null() -> String {
+    "null".to_owned()
 }
 
 pub(crate) fn without_comments(sql: &str) -> String {

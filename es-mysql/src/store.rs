@@ -8,8 +8,9 @@ use es::{
     StoreError, Stream, StreamId, TableNames, TransactionState, Version, VersionRange,
     append_guarded,
 };
-use sqlx::mysql::MySqlRow;
-use sqlx::{Connection, MySqlConnection, Row, SqlStr};
+use sqlx::mysql::{MySqlArguments, MySqlRow};
+use sqlx::query::Query;
+use sqlx::{Connection, MySql, MySqlConnection, Row, SqlStr};
 use tracing::warn;
 
 use crate::error::{is_duplicate, is_taken_id, is_taken_version, store_error};
@@ -17,7 +18,7 @@ use crate::horizon::{Poll, Scan, Scanned, visible};
 use crate::projection_statements::ProjectionStatements;
 use crate::record;
 use crate::schema;
-use crate::size::check_packet;
+use crate::size::{check_packet, fits_text};
 use crate::statements::Statements;
 
 /// How many positions one look at the uncommitted events covers.
@@ -209,6 +210,33 @@ impl EventStore for MySqlEventStore {
     }
 }
 
+/// The values of each event.
+fn bind_events<'q>(
+    mut insert: Query<'q, MySql, MySqlArguments>,
+    stream: &'q StreamId,
+    first_version: Version,
+    events: &'q [Event],
+) -> Query<'q, MySql, MySqlArguments> {
+    for (index, event) in events.iter().enumerate() {
+        insert = insert
+            .bind(stream.bounded_context())
+            .bind(stream.aggregate_type())
+            .bind(stream.aggregate_id())
+            .bind(first_version.saturating_add(index).get())
+            .bind(stream.slot().get())
+            .bind(event.id())
+            .bind(event.event_type())
+            .bind(event.event_version())
+            .bind(event.payload())
+            .bind(event.metadata())
+            .bind(event.correlation_id())
+            .bind(event.causation_id())
+            .bind(event.trace_id())
+            .bind(event.created_at().naive_utc());
+    }
+    insert
+}
+
 impl AppendStatements for MySqlEventStore {
     async fn insert_events(
         &self,
@@ -221,28 +249,26 @@ impl AppendStatements for MySqlEventStore {
         if !expected.accepts(prepared.version) {
             return Ok(Insertion::Rejected);
         }
-        check_packet(stream, events, prepared.packet_bytes_max)?;
-        let (sql, keep_prepared) = self.statements.append(events.len());
-        let mut insert = sqlx::query(sql).persistent(keep_prepared);
+        let bytes = check_packet(stream, events, prepared.packet_bytes_max)?;
         let first_version = prepared.version.next();
-        for (index, event) in events.iter().enumerate() {
-            insert = insert
-                .bind(stream.bounded_context())
-                .bind(stream.aggregate_type())
-                .bind(stream.aggregate_id())
-                .bind(first_version.saturating_add(index).get())
-                .bind(stream.slot().get())
-                .bind(event.id())
-                .bind(event.event_type())
-                .bind(event.event_version())
-                .bind(event.payload())
-                .bind(event.metadata())
-                .bind(event.correlation_id())
-                .bind(event.causation_id())
-                .bind(event.trace_id())
-                .bind(event.created_at().naive_utc());
-        }
-        match insert.execute(&mut *conn).await {
+        let inserted = match self.statements.prepared_append(events.len()) {
+            Some(sql) => {
+                let insert = sqlx::query(sql);
+                bind_events(insert, stream, first_version, events).execute(&mut *conn).await
+            }
+            // sqlx does not set TCP_NODELAY, and a statement that is closed after its use has no
+            // answer: the command behind it waits for a delayed acknowledgement, 40 ms.
+            None if fits_text(bytes, prepared.packet_bytes_max) => {
+                let insert = self.statements.append_text(stream, first_version, events);
+                sqlx::raw_sql(insert).execute(&mut *conn).await
+            }
+            None => {
+                let insert = self.statements.unprepared_append(events.len());
+                let insert = sqlx::query(insert).persistent(false);
+                bind_events(insert, stream, first_version, events).execute(&mut *conn).await
+            }
+        };
+        match inserted {
             Ok(inserted) => prepared.written(inserted.last_insert_id(), events.len()),
             Err(error) if is_taken_version(&error) => Ok(Insertion::VersionTaken(first_version)),
             Err(error) if is_taken_id(&error) => Ok(Insertion::Rejected),

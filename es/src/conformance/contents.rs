@@ -10,7 +10,11 @@ use crate::{
     PAYLOAD_BYTES_MAX, StreamId,
 };
 
-/// Every field of an event is read back as it was appended.
+fn with_new_id(event: Event) -> Event {
+    event.with_id(Uuid::now_v7())
+}
+
+/// Every field of an event is read back as it was appended, alone and among many.
 pub async fn every_field_survives<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     let created_at = |micros| DateTime::<Utc>::from_timestamp_micros(micros).expect("in range");
@@ -34,14 +38,21 @@ pub async fn every_field_survives<H: Harness>(harness: H) {
         .with_id(Uuid::from_u128(2))
         .with_event_version(0)
         .with_created_at("1000-01-01T00:00:00Z".parse().expect("a time"));
-    let appended = [full, bare, old, late, early];
-    store.append(&thing("a"), &appended).await;
+    let few = vec![full, bare, old, late, early];
+    let many: Vec<Event> = few.iter().cycle().take(40).cloned().map(with_new_id).collect();
+    store.append(&thing("few"), &few).await;
+    store.append(&thing("many"), &many).await;
 
-    for read in [store.stream(&thing("a")).await.into_events(), store.log().await] {
+    let appends = [("few", few), ("many", many)];
+    let in_streams = appends.iter().flat_map(|(name, events)| events.iter().map(|e| (*name, e)));
+    let appended: Vec<_> = in_streams.collect();
+    let mut read_back = store.stream(&thing("few")).await.into_events();
+    read_back.extend(store.stream(&thing("many")).await.into_events());
+    for read in [read_back, store.log().await] {
         assert_eq!(read.len(), appended.len());
-        for (read, appended) in read.iter().zip(&appended) {
-            assert_eq!(*read.stream(), thing("a"));
-            assert_eq!(read.slot(), thing("a").slot());
+        for (read, (name, appended)) in read.iter().zip(&appended) {
+            assert_eq!(*read.stream(), thing(name));
+            assert_eq!(read.slot(), thing(name).slot());
             assert_eq!(read.id(), appended.id());
             assert_eq!(read.event_type(), appended.event_type());
             assert_eq!(read.event_version(), appended.event_version());
