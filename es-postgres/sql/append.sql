@@ -9,17 +9,17 @@
 -- the others, as arrays with one element for each, or null for nothing but nulls:
 -- $15 event ids  $16 event types  $17 versions of the types  $18 payloads  $19 metadata
 -- $20 correlation ids  $21 causation ids  $22 trace ids  $23 times
--- $24 least of the others' ids  $25 greatest of them
+-- $24 least of the others' ids  $25 greatest of them, or null if they lie far apart
 --
 -- Each step reads from the one before, so their order is fixed:
 --
--- 1. accepted: the stream's version, if it is the expected one. The ids of all events but the
---    first are looked up here, for a duplicate among them must not be found when the first is
---    already written. One step down the index tells whether any id between the least and the
---    greatest is taken; none is if the ids ascend with time and were drawn for this append, and
---    that is all. Otherwise they are looked up one by one, in a subquery that cannot become a
---    join: a plan that was made while the table was empty, and is kept, must not scan it when it
---    is large. The first step says `order by … limit 1` for the same reason.
+-- 1. stream: its version. The `where` below accepts it if it is the expected one and no id of the
+--    others is taken: a duplicate among them must not be found when the first is already written.
+--    One step down the index tells whether any id between the least and the greatest is taken.
+--    Usually none is, if the ids ascend with time and were drawn for this append. Otherwise they
+--    are looked up one by one, in a subquery that cannot become a join: a plan that was made while
+--    the table was empty, and is kept, must not scan it when it is large; the step down the index
+--    says `order by … limit 1` for the same reason.
 -- 2. registered: tells readers that positions above `low` are about to appear. A shared lock, so
 --    appenders never wait for each other; it ends with the transaction or the savepoint by
 --    itself. It is taken before any position is drawn, so every position drawn is above `low`.
@@ -46,7 +46,7 @@ with
       $11::uuid, $12::uuid, $13::uuid, $14::timestamptz
     from (
       select
-        accepted.version,
+        stream.version,
         case
           when coalesce(current_setting({registered_setting}, true), '') = ''
           then
@@ -74,16 +74,19 @@ with
           0
         ) as version
         offset 0
-      ) as accepted, {sequence}
-      where ($5::bigint is null or accepted.version = $5)
+      ) as stream, {sequence}
+      where ($5::bigint is null or stream.version = $5)
         and (
           (
-            select event_id
-            from {events}
-            where event_id between $24::uuid and $25::uuid
-            order by event_id
-            limit 1
-          ) is null
+            $24::uuid is not null
+            and (
+              select event_id
+              from {events}
+              where event_id between $24 and $25::uuid
+              order by event_id
+              limit 1
+            ) is null
+          )
           or not exists (
             select
             from unnest($15::uuid[]) as other (id)

@@ -6,9 +6,9 @@
 -- $11 correlation id  $12 causation id  $13 trace id  $14 time
 --
 -- The steps are those of append.sql, which see: the version is accepted, the appender registered,
--- the event inserted. Most appends are of one event, and without arrays and a second insert the
--- server took a fifth less time for it. Subqueries that end with `offset 0` are not merged with
--- what is around them, so each is done before its row is used.
+-- the event inserted. Most appends are of one event, and without arrays and a second insert they
+-- are faster. Subqueries that end with `offset 0` are not merged with what is around them, so each
+-- is done before its row is used.
 insert into {events} (
   bounded_context, aggregate_type, aggregate_id, aggregate_version, slot,
   event_id, event_type, event_version, payload, metadata,

@@ -12,6 +12,7 @@ use es::{
 use sqlx::postgres::PgArguments;
 use sqlx::query::Query;
 use sqlx::{PgConnection, Postgres, Row, SqlStr};
+use uuid::Uuid;
 
 use crate::error::{append_error, store_error};
 use crate::event_row;
@@ -20,6 +21,9 @@ use crate::projection_statements::ProjectionStatements;
 use crate::record;
 use crate::schema;
 use crate::statements::Statements;
+
+/// How far apart ids may be drawn that are looked for in one step, in milliseconds.
+const MOMENT_MILLIS: u128 = 100;
 
 /// An event store on PostgreSQL. Holds no connection; cloning is cheap.
 #[derive(Debug, Clone)]
@@ -184,10 +188,20 @@ impl AppendStatements for PgEventStore {
         expected: ExpectedVersion,
         events: &[Event],
     ) -> Result<Insertion, StoreError> {
-        let Some((first, others)) = events.split_first() else { return Ok(Insertion::Rejected) };
-        let insert = self.insert(stream, expected, first, others);
-        let rows = insert.fetch_all(conn).await.map_err(append_error)?;
-        if others.is_empty() { record::inserted_one(&rows) } else { record::inserted(&rows) }
+        match events {
+            [event] => {
+                let insert = self.insert(&self.statements.append_one, stream, expected, event);
+                let rows = insert.fetch_all(conn).await.map_err(append_error)?;
+                record::inserted_one(&rows)
+            }
+            [first, others @ ..] => {
+                let insert = self.insert(&self.statements.append, stream, expected, first);
+                let rows = bind_others(insert, others).fetch_all(conn).await;
+                record::inserted(&rows.map_err(append_error)?)
+            }
+            // An append was checked to have events.
+            [] => Ok(Insertion::Rejected),
+        }
     }
 
     async fn existing_events(
@@ -206,47 +220,62 @@ impl AppendStatements for PgEventStore {
 }
 
 impl PgEventStore {
-    /// `append_one.sql` or, if there are others, `append.sql`.
+    /// What `append_one.sql` takes, and `append.sql` of the first event.
     fn insert<'q>(
         &self,
+        sql: &SqlStr,
         stream: &'q StreamId,
         expected: ExpectedVersion,
-        first: &'q Event,
-        others: &'q [Event],
+        event: &'q Event,
     ) -> Query<'q, Postgres, PgArguments> {
-        let statements = &self.statements;
-        let sql = if others.is_empty() { &statements.append_one } else { &statements.append };
-        let insert = self
-            .query(sql)
+        self.query(sql)
             .bind(stream.bounded_context())
             .bind(stream.aggregate_type())
             .bind(stream.aggregate_id())
             .bind(stream.slot().get().cast_signed())
             .bind(expected.required().map(Version::get))
-            .bind(first.id())
-            .bind(first.event_type())
-            .bind(i32::from(first.event_version()))
-            .bind(first.payload())
-            .bind(first.metadata())
-            .bind(first.correlation_id())
-            .bind(first.causation_id())
-            .bind(first.trace_id())
-            .bind(first.created_at());
-        let ids = || others.iter().map(Event::id);
-        let (Some(least), Some(greatest)) = (ids().min(), ids().max()) else { return insert };
-        insert
-            .bind(ids().collect::<Vec<_>>())
-            .bind(others.iter().map(Event::event_type).collect::<Vec<_>>())
-            .bind(others.iter().map(|event| i32::from(event.event_version())).collect::<Vec<_>>())
-            .bind(others.iter().map(Event::payload).collect::<Vec<_>>())
-            .bind(optional(others, Event::metadata))
-            .bind(optional(others, Event::correlation_id))
-            .bind(optional(others, Event::causation_id))
-            .bind(optional(others, Event::trace_id))
-            .bind(others.iter().map(Event::created_at).collect::<Vec<_>>())
-            .bind(least)
-            .bind(greatest)
+            .bind(event.id())
+            .bind(event.event_type())
+            .bind(i32::from(event.event_version()))
+            .bind(event.payload())
+            .bind(event.metadata())
+            .bind(event.correlation_id())
+            .bind(event.causation_id())
+            .bind(event.trace_id())
+            .bind(event.created_at())
     }
+}
+
+/// What `append.sql` takes of the events behind the first.
+fn bind_others<'q>(
+    insert: Query<'q, Postgres, PgArguments>,
+    others: &'q [Event],
+) -> Query<'q, Postgres, PgArguments> {
+    let (least, greatest) = drawn_together(others).unzip();
+    insert
+        .bind(others.iter().map(Event::id).collect::<Vec<_>>())
+        .bind(others.iter().map(Event::event_type).collect::<Vec<_>>())
+        .bind(others.iter().map(|event| i32::from(event.event_version())).collect::<Vec<_>>())
+        .bind(others.iter().map(Event::payload).collect::<Vec<_>>())
+        .bind(optional(others, Event::metadata))
+        .bind(optional(others, Event::correlation_id))
+        .bind(optional(others, Event::causation_id))
+        .bind(optional(others, Event::trace_id))
+        .bind(others.iter().map(Event::created_at).collect::<Vec<_>>())
+        .bind(least)
+        .bind(greatest)
+}
+
+/// The least and the greatest id, if they are of version 7 and were drawn within a moment: between
+/// others there may be any number of ids to step over.
+fn drawn_together(events: &[Event]) -> Option<(Uuid, Uuid)> {
+    let ids = || events.iter().map(Event::id);
+    let (least, greatest) = (ids().min()?, ids().max()?);
+    let is_dated = |id: Uuid| id.get_version_num() == 7;
+    let millis = |id: Uuid| id.as_u128() >> 80;
+    let is_close =
+        is_dated(least) && is_dated(greatest) && millis(greatest) - millis(least) <= MOMENT_MILLIS;
+    is_close.then_some((least, greatest))
 }
 
 /// A column of nulls is no array at all: the statement fills it up.
@@ -260,4 +289,29 @@ fn optional<'q, T>(
 
 fn array(names: &BTreeSet<String>) -> Vec<&str> {
     names.iter().map(String::as_str).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn events(ids: &[&str]) -> Vec<Event> {
+        let event = |id: &&str| Event::new("E", "1").unwrap().with_id(id.parse().unwrap());
+        ids.iter().map(event).collect()
+    }
+
+    #[test]
+    fn ids_are_together_if_they_were_drawn_within_a_moment() {
+        let first = "01890000-0000-7000-8000-000000000000";
+        let moment_later = "01890000-0064-7000-8000-000000000000";
+        let later = "01890000-0065-7000-8000-000000000000";
+        let random = "01890000-0001-4000-8000-000000000000";
+        let ids = |ids: &[&str]| drawn_together(&events(ids)).map(<[Uuid; 2]>::from);
+        let uuid = |id: &str| id.parse::<Uuid>().unwrap();
+        assert_eq!(ids(&[moment_later, first]), Some([uuid(first), uuid(moment_later)]));
+        assert_eq!(ids(&[first]), Some([uuid(first), uuid(first)]));
+        assert_eq!(ids(&[first, later]), None);
+        assert_eq!(ids(&[first, random]), None);
+        assert_eq!(ids(&[]), None);
+    }
 }

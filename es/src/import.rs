@@ -12,8 +12,7 @@ use crate::{
     StoreError, StreamId, Version,
 };
 
-/// How many events an import takes at a time, at most. It holds two such chunks in memory: one is
-/// being written while the next one is taken.
+/// How many events an import takes, and holds in memory, at a time.
 const CHUNK_EVENTS_MAX: usize = 10_000;
 
 /// After how many bytes of payload and metadata a chunk is full: 8 MiB.
@@ -89,8 +88,9 @@ pub trait ImportStatements: EventStore {
 
     /// Inserts events at ascending positions, in the order given; gives the last position.
     ///
-    /// Calls `meanwhile` when everything is sent, just before it waits for the server to have
-    /// worked it off: it makes the next events, which takes time, too.
+    /// Takes all of `events`: their versions are counted as it does. May call `meanwhile` when
+    /// everything is sent and dropped, before it waits for the server to have worked it off: that
+    /// takes the next events from the caller's iterator, which takes its time, too.
     ///
     /// # Errors
     ///

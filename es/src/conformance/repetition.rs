@@ -1,9 +1,9 @@
 //! Clauses about event ids that the store holds already.
 
-use super::Harness;
-use super::fixture::{Fixture, event, events, numbers, thing};
 use uuid::Uuid;
 
+use super::Harness;
+use super::fixture::{Fixture, event, events, numbers, thing};
 use crate::{AppendError, Event, ExpectedVersion};
 
 /// Repeating an append that succeeded, with the same ids, gives the first result again.
@@ -70,7 +70,10 @@ pub async fn a_taken_event_id_is_rejected_and_the_transaction_stays_usable<H: Ha
 /// Whether an id is taken is a question of this id, not of those below and above it.
 pub async fn new_event_ids_may_lie_around_taken_ones<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
-    let with_id = |id: &i64| event(*id).with_id(Uuid::from_u128(u128::from(id.unsigned_abs())));
+    // Of version 7, drawn in one millisecond.
+    let base = 0x0189_0000_0000_7000_8000_0000_0000_0000;
+    let with_id =
+        |id: &i64| event(*id).with_id(Uuid::from_u128(base + u128::from(id.unsigned_abs())));
     let with_ids = |ids: &[i64]| -> Vec<Event> { ids.iter().map(with_id).collect() };
     store.append(&thing("a"), &with_ids(&[10, 30, 20])).await;
     store.append(&thing("b"), &with_ids(&[40, 25, 5, 15])).await;

@@ -58,7 +58,8 @@ mutants! {
         invalid_appends_are_refused_and_write_nothing;
     ForgetsEventIds is noticed by
         a_repeated_append_returns_what_it_wrote_first,
-        a_taken_event_id_is_rejected_and_the_transaction_stays_usable;
+        a_taken_event_id_is_rejected_and_the_transaction_stays_usable,
+        new_event_ids_may_lie_around_taken_ones;
     FoldsIds is noticed by ids_compare_byte_for_byte;
     LosesMetadata is noticed by every_field_survives;
     TakesTheLastPositionForTheHorizon is noticed by
