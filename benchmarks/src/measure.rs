@@ -12,7 +12,10 @@ pub(crate) mod project;
 pub(crate) mod read;
 pub(crate) mod steps;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+use tokio::sync::Barrier;
 
 use crate::contender::{AppendPlan, Contender, Scope, Streams, Writer};
 use crate::figure::Figure;
@@ -37,6 +40,10 @@ pub(crate) struct Bench {
     /// What was measured so far.
     pub(crate) figures: Vec<Figure>,
 }
+
+/// How often each writer appends before the clock runs: as often as PostgreSQL plans a statement
+/// anew before it may keep the plan.
+const WARM_UP_APPENDS: usize = 5;
 
 /// What a figure is of.
 #[derive(Debug, Clone, Copy)]
@@ -139,17 +146,17 @@ pub(crate) async fn writers_of(
 /// Appends so many events at a time, from all writers at once, for so long; gives how many appends
 /// there were and how long it took.
 pub(crate) async fn write_all(
-    mut writers: Vec<Box<dyn Writer>>,
+    writers: Vec<Box<dyn Writer>>,
     events: usize,
     duration: Duration,
 ) -> anyhow::Result<(u64, Duration)> {
-    // Connections are made and statements prepared before the clock runs.
-    for writer in &mut writers {
-        writer.append(0).await?;
-    }
-    let started = Instant::now();
-    let deadline = started + duration;
-    let run = |mut writer: Box<dyn Writer>| async move {
+    let start = Arc::new(Barrier::new(writers.len() + 1));
+    let run = |mut writer: Box<dyn Writer>, start: Arc<Barrier>| async move {
+        let warmed_up = warm_up(&mut *writer).await;
+        // Whoever fails must not let the others wait.
+        start.wait().await;
+        warmed_up?;
+        let deadline = Instant::now() + duration;
         let mut appends = 0_u64;
         while Instant::now() < deadline {
             writer.append(appends * events as u64).await?;
@@ -157,10 +164,21 @@ pub(crate) async fn write_all(
         }
         anyhow::Ok(appends)
     };
-    let tasks: Vec<_> = writers.into_iter().map(|writer| tokio::spawn(run(writer))).collect();
+    let run = |writer| tokio::spawn(run(writer, Arc::clone(&start)));
+    let tasks: Vec<_> = writers.into_iter().map(run).collect();
+    start.wait().await;
+    let started = Instant::now();
     let mut appends = 0;
     for task in tasks {
         appends += task.await??;
     }
     Ok((appends, started.elapsed()))
+}
+
+/// Makes connections and lets statements be planned.
+async fn warm_up(writer: &mut dyn Writer) -> anyhow::Result<()> {
+    for _ in 0..WARM_UP_APPENDS {
+        writer.append(0).await?;
+    }
+    Ok(())
 }

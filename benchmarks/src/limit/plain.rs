@@ -16,8 +16,8 @@ use crate::contender::{AppendPlan, Contender, Scope, Seen, Streams, Work, Writer
 use crate::figure::LIMIT;
 use crate::ours::filled_stream;
 
-/// The columns of an event.
-pub(super) const COLUMNS: &str = "global_position, bounded_context, aggregate_type, \
+/// The columns that are read.
+pub(super) const READ_COLUMNS: &str = "global_position, bounded_context, aggregate_type, \
     aggregate_id, aggregate_version, event_id, event_type, event_version, payload, metadata, \
     correlation_id, causation_id, trace_id, created_at";
 

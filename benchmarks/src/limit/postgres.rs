@@ -20,9 +20,13 @@ use crate::contender::{AppendPlan, Contender, Scope, Seen, Streams, Work, Writer
 use crate::figure::LIMIT;
 use crate::ours::filled_stream;
 
-const COLUMNS: &str = "global_position, bounded_context, aggregate_type, aggregate_id, \
+/// The columns that are read.
+const READ_COLUMNS: &str = "global_position, bounded_context, aggregate_type, aggregate_id, \
     aggregate_version, event_id, event_type, event_version, payload, metadata::text, \
     correlation_id, causation_id, trace_id, created_at";
+
+/// After how many bytes of a COPY the connection is given them: as the library does.
+const BUFFER_BYTES: usize = 64 * 1024;
 
 /// How many events a projection reads at once.
 const PAGE_EVENTS: usize = 1000;
@@ -91,7 +95,7 @@ impl Contender for PgLimit {
             for row in rows(&filled_stream(index), 0, first_number, length, &note) {
                 write_row(&mut buffer, &row);
             }
-            if buffer.len() > 256 * 1024 {
+            if buffer.len() > BUFFER_BYTES {
                 copy.send(&*buffer).await?;
                 buffer.clear();
             }
@@ -109,7 +113,7 @@ impl Contender for PgLimit {
     async fn read_stream(&self, index: usize) -> anyhow::Result<Option<usize>> {
         let stream = filled_stream(index);
         let sql = format!(
-            "select {COLUMNS} from events where bounded_context = $1 and aggregate_type = $2 \
+            "select {READ_COLUMNS} from events where bounded_context = $1 and aggregate_type = $2 \
              and aggregate_id = $3 order by aggregate_version"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
@@ -124,7 +128,7 @@ impl Contender for PgLimit {
     async fn read_log(&self) -> anyhow::Result<Option<usize>> {
         let mut conn = self.source.acquire().await?;
         let sql = format!(
-            "copy (select {COLUMNS} from events where global_position > 0 \
+            "copy (select {READ_COLUMNS} from events where global_position > 0 \
              order by global_position) to stdout (format binary)"
         );
         let mut messages = conn.copy_out_raw(&sql).await?;
@@ -139,7 +143,7 @@ impl Contender for PgLimit {
     /// A loop that reads a page, then does the work, on another connection and without a checkpoint.
     async fn project(&self, work: Work, events: usize) -> anyhow::Result<Option<Duration>> {
         let sql = format!(
-            "select {COLUMNS} from events where global_position > $1 order by global_position \
+            "select {READ_COLUMNS} from events where global_position > $1 order by global_position \
              limit {PAGE_EVENTS}"
         );
         let sql = AssertSqlSafe(sql).into_sql_str();

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::Row;
-use super::plain::{COLUMNS, Plain};
+use super::plain::{Plain, READ_COLUMNS};
 
 impl Plain for SqliteSource {
     async fn insert(conn: &mut SqliteConnection, rows: &[Row]) -> Result<(), sqlx::Error> {
@@ -39,7 +39,7 @@ impl Plain for SqliteSource {
         stream: &StreamId,
     ) -> Result<usize, sqlx::Error> {
         let sql = format!(
-            "select {COLUMNS} from events where bounded_context = ? and aggregate_type = ? \
+            "select {READ_COLUMNS} from events where bounded_context = ? and aggregate_type = ? \
              and aggregate_id = ? order by aggregate_version"
         );
         let rows = sqlx::query(AssertSqlSafe(sql))
@@ -52,7 +52,7 @@ impl Plain for SqliteSource {
     }
 
     async fn read_log(conn: &mut SqliteConnection) -> Result<usize, sqlx::Error> {
-        let sql = format!("select {COLUMNS} from events order by global_position");
+        let sql = format!("select {READ_COLUMNS} from events order by global_position");
         let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(conn);
         let mut count = 0;
         while rows.try_next().await?.is_some() {

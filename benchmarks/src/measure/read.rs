@@ -50,11 +50,6 @@ pub(crate) async fn log(bench: &mut Bench) -> anyhow::Result<()> {
     let setting = format!("{events} events, {SMALL} B");
     announce(&format!("catch-up read: {setting}"));
     let counts = fill(bench, events).await?;
-    // Who first reads a row after its commit may have to note in the table that it was committed.
-    for contender in &bench.contenders {
-        contender.read_log().await?;
-    }
-    bench.settle().await;
     for round in 0..bench.rounds {
         for index in bench.turn(round) {
             let contender = &bench.contenders[index];
@@ -78,7 +73,10 @@ pub(crate) async fn fill(bench: &Bench, events: usize) -> anyhow::Result<Vec<usi
         let count = if index < OWN { events } else { events.min(PEER_EVENTS) };
         contender.fill(0..count / STREAM_LENGTH, STREAM_LENGTH, SMALL).await?;
         contender.analyze().await?;
+        // Who first reads a row after its commit may have to note in the table that it was committed.
+        contender.read_log().await?;
         counts.push(count);
     }
+    bench.settle().await;
     Ok(counts)
 }

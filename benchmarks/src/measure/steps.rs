@@ -1,5 +1,6 @@
 //! What each step of an append adds to a plain insert of the same rows. PostgreSQL only.
 
+use anyhow::Context;
 use async_trait::async_trait;
 use es::StreamId;
 use es_postgres::PgSource;
@@ -14,7 +15,8 @@ use crate::ours::Ours;
 
 const STEPS: Kind = Kind::more("append steps", "appends/s");
 
-const COLUMNS: &str = "bounded_context, aggregate_type, aggregate_id, aggregate_version, slot, \
+/// The columns that are inserted.
+const INSERTED: &str = "bounded_context, aggregate_type, aggregate_id, aggregate_version, slot, \
     event_id, event_type, event_version, payload, metadata, correlation_id, causation_id, \
     trace_id, created_at";
 
@@ -30,7 +32,6 @@ const VERSION: &str = "(select coalesce((select aggregate_version from events \
 /// what keeps a conflict from being an error; the version, looked up; the registration that
 /// readers heed; the library, which also looks for taken event ids where there are several.
 pub(crate) async fn steps(bench: &mut Bench, ours: &Ours<PgSource>) -> anyhow::Result<()> {
-    bench.prepare().await?;
     let registered = registered();
     let steps = [
         ("limit + conflict", EXPECTED),
@@ -42,6 +43,7 @@ pub(crate) async fn steps(bench: &mut Bench, ours: &Ours<PgSource>) -> anyhow::R
         let plan = AppendPlan { events, payload_bytes: SMALL, streams, scope };
         let setting = setting(plan, writers);
         announce(&format!("append steps: {setting}"));
+        bench.prepare().await?;
         for round in 0..bench.rounds {
             for turn in 0..OWN + steps.len() {
                 let index = (turn + round) % (OWN + steps.len());
@@ -53,7 +55,7 @@ pub(crate) async fn steps(bench: &mut Bench, ours: &Ours<PgSource>) -> anyhow::R
                 } else {
                     let contender = &*bench.contenders[index];
                     let writers = writers_of(contender, plan, writers).await?;
-                    (contender.name(), writers.unwrap_or_default())
+                    (contender.name(), writers.context("ours and the limit have writers")?)
                 };
                 let (appends, taken) = write_all(writers, events, bench.append_time()).await?;
                 bench.record(STEPS, &setting, name, appends as f64 / taken.as_secs_f64());
@@ -77,7 +79,7 @@ fn registered() -> String {
 /// The insert of one event, or of one and then the others.
 fn append(stream: &str, events: usize) -> String {
     let one = format!(
-        "insert into events ({COLUMNS}) select $1, $2, $3, stream.version + 1, $4::smallint, \
+        "insert into events ({INSERTED}) select $1, $2, $3, stream.version + 1, $4::smallint, \
          $6::uuid, $7, $8::integer, $9::bytea, $10::text::json, $11::uuid, $12::uuid, $13::uuid, \
          $14::timestamptz from {stream} where stream.version = $5 \
          on conflict do nothing returning aggregate_version, global_position"
@@ -86,7 +88,7 @@ fn append(stream: &str, events: usize) -> String {
         return one;
     }
     format!(
-        "with first as ({one}) insert into events ({COLUMNS}) \
+        "with first as ({one}) insert into events ({INSERTED}) \
          select $1, $2, $3, first.aggregate_version + ordinal, $4, event_id, event_type, \
          event_version, payload, metadata::json, correlation_id, causation_id, trace_id, created_at \
          from first, unnest($15::uuid[], $16::text[], $17::integer[], $18::bytea[], $19::text[], \

@@ -159,12 +159,13 @@ fn explanation(measure: &str) -> &'static str {
         }
         "append steps" => {
             "What the promises cost: the plain insert of `limit`, and what the library's statement \
-             adds to it, each column with all that those before it have. `conflict`: a version that \
-             another writer took is no error that would end the caller's transaction; of several \
-             events the first is therefore inserted by itself. `version`: the stream's version is \
-             looked up, so that no append leaves a gap. `registration`: readers are told of \
-             positions that are about to appear, so that none is skipped. The library also checks \
-             what it is given, looks for taken ids of several events, and gives the positions back."
+             adds to it, each `limit + …` with all that those before it have. `conflict`: all \
+             columns are set, the positions come back, and a version that another writer took is no \
+             error that would end the caller's transaction; of several events the first is therefore \
+             inserted by itself. `version`: the stream's version is looked up, so that no append \
+             leaves a gap. `registration`: readers are told of positions that are about to appear, \
+             so that none is skipped. The library also checks what it is given, and looks for taken \
+             ids of several events."
         }
         "import" => {
             "How many events are stored in a second by the fastest way to store many streams. \
@@ -178,8 +179,9 @@ fn explanation(measure: &str) -> &'static str {
         "projection" => {
             "How many events in a second a projection handles that begins at the start of the log, \
              its checkpoint committed: it does nothing, or upserts a row for each event, or upserts \
-             the rows of a batch in one statement. `limit` is a loop that reads a page of rows and \
-             then does the work; it keeps no checkpoint, and makes no events of the rows."
+             the rows of a batch in one statement. `limit` is a loop that reads a page of 1,000 \
+             rows and then does the work; it keeps no checkpoint, makes no events of the rows, and \
+             does not read ahead."
         }
         "latency" => {
             "How long after its commit an event is given to a handler, while one writer appends \
