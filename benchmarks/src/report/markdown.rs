@@ -74,7 +74,7 @@ fn environment(report: &Report) -> String {
         ("Server", environment.server.clone()),
         ("Settings", list(&environment.settings, " = ")),
         ("Libraries", list(&environment.libraries, " ")),
-        ("Command", format!("`{}`", environment.command)),
+        ("Repeat with", format!("`{}`", environment.command)),
     ];
     for (name, value) in lines {
         if !value.is_empty() {
