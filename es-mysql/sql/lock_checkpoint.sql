@@ -10,7 +10,9 @@ select
   position,
   epoch,
   replay_until,
-  stop_at
+  stop_at,
+  attempts,
+  failing_position
 from {checkpoints}
 where projection = ?
   and partition_index = ?

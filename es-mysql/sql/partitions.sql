@@ -11,7 +11,8 @@ select
   owner,
   timestampdiff(microsecond, utc_timestamp(6), lease_until) as lease_left,
   one.attempts,
-  last_error
+  last_error,
+  failing_position
 from {checkpoints} as one
 join {projections} on name = one.projection
 where one.projection = ?

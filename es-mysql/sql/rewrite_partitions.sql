@@ -10,4 +10,5 @@ on duplicate key update
   owner = null,
   lease_until = null,
   attempts = 0,
+  failing_position = null,
   last_error = null

@@ -9,6 +9,7 @@ set
   updated_at = utc_timestamp(6),
   lease_until = coalesce(utc_timestamp(6) + interval ? microsecond, lease_until),
   attempts = 0,
+  failing_position = null,
   last_error = null
 where projection = ?
   and partition_index = ?

@@ -1,6 +1,6 @@
 //! What the errors of MySQL and MariaDB mean to a caller.
 
-use es::{StoreError, TransactionState};
+use es::{Cause, StoreError, TransactionState};
 use sqlx::mysql::MySqlDatabaseError;
 
 /// What `migrate-gen --database` calls it.
@@ -36,15 +36,15 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// Whether the same transaction may succeed when it is run again.
-pub(crate) fn is_retryable(error: &sqlx::Error) -> bool {
-    matches!(
-        kind(error),
+/// Whose fault an error of the driver is.
+pub(crate) fn error_cause(error: &sqlx::Error) -> Cause {
+    match kind(error) {
         Kind::StatementUndone
-            | Kind::TransactionUseless
-            | Kind::TransactionEnded
-            | Kind::NoConnection
-    )
+        | Kind::TransactionUseless
+        | Kind::TransactionEnded
+        | Kind::NoConnection => Cause::Transaction,
+        _ => Cause::Statement,
+    }
 }
 
 /// Whether a unique key refused a row. The statement is undone, the transaction goes on.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use es::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Partition,
-    PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName, ProjectionState,
-    ProjectionStore, StoreError, StreamId, WorkerId,
+    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Failure,
+    Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
+    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
 };
 use sqlx::{MySqlConnection, Row};
 
@@ -326,12 +326,12 @@ impl ProjectionStore for MySqlEventStore {
         projection: &ProjectionName,
         partition: Partition,
         epoch: Epoch,
-        attempts: u32,
-        error: &str,
+        failure: Failure<'_>,
     ) -> Result<(), StoreError> {
         sqlx::query(self.projections.record_failure.clone())
-            .bind(i64::from(attempts))
-            .bind(error)
+            .bind(i32::try_from(failure.attempts).unwrap_or(i32::MAX))
+            .bind(failure.position.get())
+            .bind(failure.error)
             .bind(projection.as_str())
             .bind(partition.index())
             .bind(epoch.get())

@@ -15,11 +15,15 @@ use crate::error::store_error;
 /// The events of a read, in the order of its rows.
 pub(crate) fn events(rows: &[MySqlRow]) -> Result<Vec<PersistedEvent>, StoreError> {
     let mut shared = SharedStrings::default();
-    let event = |row| {
-        let record = event_record(row).map_err(store_error)?;
-        PersistedEvent::from_record(record, &mut shared)
-    };
-    rows.iter().map(event).collect()
+    rows.iter().map(|row| event(row, &mut shared)).collect()
+}
+
+pub(crate) fn event(
+    row: &MySqlRow,
+    shared: &mut SharedStrings,
+) -> Result<PersistedEvent, StoreError> {
+    let record = event_record(row).map_err(store_error)?;
+    PersistedEvent::from_record(record, shared)
 }
 
 /// The columns are those of `read_stream.sql` and `read_window.sql`, by number.
@@ -74,6 +78,8 @@ pub(crate) fn checkpoint(
         epoch: row.try_get(1).map_err(store_error)?,
         replay_until: row.try_get(2).map_err(store_error)?,
         stop_at: row.try_get(3).map_err(store_error)?,
+        attempts: row.try_get::<i32, _>(4).map_err(store_error)?.into(),
+        failing_position: row.try_get(5).map_err(store_error)?,
         partition_total: settings.try_get::<i32, _>(0).map_err(store_error)?.into(),
         is_paused: settings.try_get(1).map_err(store_error)?,
         has_dead_letters: settings.try_get::<i64, _>(2).map_err(store_error)? != 0,
@@ -104,6 +110,7 @@ pub(crate) fn partition(row: &MySqlRow) -> Result<PartitionState, StoreError> {
         lease_left_micros: row.try_get(7).map_err(store_error)?,
         attempts: integer(8)?.into(),
         last_error: row.try_get(9).map_err(store_error)?,
+        failing_position: row.try_get(10).map_err(store_error)?,
     })
 }
 

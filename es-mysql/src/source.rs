@@ -1,13 +1,15 @@
 //! The store with a pool: what a projection processor runs on.
 
 use std::error::Error;
+use std::time::Duration;
 
-use es::{EventSource, StoreError};
+use es::{Cause, EventSource, StoreError};
+use es_sqlx::{PoolTransaction, PooledConnection};
 use sqlx::pool::PoolConnection;
-use sqlx::{MySql, MySqlConnection, MySqlPool, Transaction};
+use sqlx::{MySql, MySqlConnection, MySqlPool, SqlSafeStr};
 
 use crate::MySqlEventStore;
-use crate::error::{is_retryable, store_error};
+use crate::error::{error_cause, store_error};
 
 /// READ COMMITTED, so that handlers do not lock gaps; and a savepoint that ends with the
 /// transaction. sqlx gives a connection back with its transaction open when the future that begins
@@ -16,6 +18,9 @@ const BEGIN: &str = "rollback; \
                      set transaction isolation level read committed; \
                      start transaction; \
                      savepoint es_open";
+
+/// A connection in the middle of something is closed.
+const ABANDON: fn(PoolConnection<MySql>) = es_sqlx::close;
 
 /// What a handler has done whose transaction is gone.
 const HIDDEN_ERROR: &str = "what was written since it ended is committed already: the handler \
@@ -45,19 +50,24 @@ impl MySqlSource {
 impl EventSource for MySqlSource {
     type Connection = MySqlConnection;
     type Store = MySqlEventStore;
-    type Pooled = PoolConnection<MySql>;
-    type Transaction = Transaction<'static, MySql>;
+    type Pooled = PooledConnection<MySql>;
+    type Transaction = PoolTransaction<MySql>;
 
     fn store(&self) -> &MySqlEventStore {
         &self.store
     }
 
     async fn acquire(&self) -> Result<Self::Pooled, StoreError> {
-        self.pool.acquire().await.map_err(store_error)
+        PooledConnection::acquire(&self.pool, ABANDON).await.map_err(store_error)
     }
 
-    async fn begin(&self) -> Result<Self::Transaction, StoreError> {
-        self.pool.begin_with(BEGIN).await.map_err(store_error)
+    fn release(&self, conn: Self::Pooled) {
+        conn.release();
+    }
+
+    async fn begin_within(&self, _time_max: Duration) -> Result<Self::Transaction, StoreError> {
+        let begin = BEGIN.into_sql_str();
+        PoolTransaction::begin(&self.pool, begin, ABANDON).await.map_err(store_error)
     }
 
     /// A deadlock makes the server end the transaction, and the next statement would commit by
@@ -81,7 +91,7 @@ impl EventSource for MySqlSource {
         transaction.rollback().await.map_err(store_error)
     }
 
-    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
-        es::is_retryable(error, |cause| cause.downcast_ref().is_some_and(is_retryable))
+    fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause> {
+        es::cause(error, |error| error.downcast_ref().map(error_cause))
     }
 }

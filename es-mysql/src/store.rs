@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use es::{
     AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
-    ExpectedVersion, Horizon, InsertedEvents, Insertion, PersistedEvent, Position, ReadWindow,
+    ExpectedVersion, Horizon, InsertedEvents, Insertion, Position, ReadWindow, SharedStrings,
     StoreError, Stream, StreamId, TableNames, TransactionState, Version, VersionRange,
-    append_guarded,
+    WindowEvents, append_guarded,
 };
+use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlArguments, MySqlRow};
 use sqlx::query::Query;
 use sqlx::{Connection, MySql, MySqlConnection, Row, SqlStr};
@@ -195,13 +196,16 @@ impl EventStore for MySqlEventStore {
         conn: &mut MySqlConnection,
         window: ReadWindow,
         filter: &EventFilter,
-    ) -> Result<Vec<PersistedEvent>, StoreError> {
-        let rows = fetch_alone(conn, self.statements.read_window(window, filter)).await?;
-        let Some((first, rows)) = rows.split_first() else {
-            return Err(StoreError::corrupt("a read without its first row"));
-        };
-        window.check_snapshot(visible(first)?)?;
-        record::events(rows)
+    ) -> Result<WindowEvents, StoreError> {
+        let sql = self.statements.read_window(window, filter);
+        match collect_window(&mut *conn, sql, window).await {
+            Err(error @ StoreError::UnsafeRead { .. }) => Err(error),
+            Err(error) => {
+                leave_nothing_behind(conn).await;
+                Err(error)
+            }
+            read => read,
+        }
     }
 
     async fn check_schema(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
@@ -342,13 +346,39 @@ async fn fetch_alone(conn: &mut MySqlConnection, sql: SqlStr) -> Result<Vec<MySq
         // is the caller's, and goes on.
         Err(error @ StoreError::UnsafeRead { .. }) => Err(error),
         Err(error) => {
-            // Neither an open transaction nor a level that waits for the next one may stay behind.
-            // If the connection is lost there is nothing to undo, and `error` says so.
-            let _ = sqlx::raw_sql("rollback").execute(conn).await;
+            leave_nothing_behind(conn).await;
             Err(error)
         }
         Ok(rows) => Ok(rows),
     }
+}
+
+/// Neither an open transaction nor a level that waits for the next one may stay behind. If the
+/// connection is lost there is nothing to undo, and the error that led here says so.
+async fn leave_nothing_behind(conn: &mut MySqlConnection) {
+    let _ = sqlx::raw_sql("rollback").execute(conn).await;
+}
+
+/// The rows of `read_window.sql`. Once there are enough the rest is read and dropped, for the server
+/// sends them all: a reader asks for fewer the next time.
+async fn collect_window(
+    conn: &mut MySqlConnection,
+    sql: SqlStr,
+    window: ReadWindow,
+) -> Result<WindowEvents, StoreError> {
+    let mut rows = sqlx::raw_sql(sql).fetch(conn);
+    let Some(first) = rows.try_next().await.map_err(store_error)? else {
+        return Err(StoreError::corrupt("a read without its first row"));
+    };
+    let checked = visible(&first).and_then(|visible| window.check_snapshot(visible));
+    let (mut shared, mut events) = (SharedStrings::default(), WindowEvents::new(window));
+    let mut outcome = checked.map(|()| true);
+    while let Some(row) = rows.try_next().await.map_err(store_error)? {
+        if matches!(outcome, Ok(true)) {
+            outcome = record::event(&row, &mut shared).map(|event| events.push(event));
+        }
+    }
+    outcome.map(|_| events)
 }
 
 /// Runs statements that are sent as text, and gives the rows of all of them.

@@ -10,7 +10,9 @@ select
   position,
   epoch,
   replay_until,
-  stop_at
+  stop_at,
+  attempts,
+  failing_position
 from {checkpoints}
 where projection = $1
   and partition_index = $2

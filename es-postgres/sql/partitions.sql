@@ -11,7 +11,8 @@ select
   owner,
   (extract(epoch from lease_until - clock_timestamp()) * 1000000)::bigint as lease_left,
   one.attempts,
-  last_error
+  last_error,
+  failing_position
 from {checkpoints} as one
 join {projections} on name = one.projection
 where one.projection = $1

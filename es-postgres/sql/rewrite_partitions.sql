@@ -20,4 +20,5 @@ on conflict (projection, partition_index) do update set
   owner = null,
   lease_until = null,
   attempts = 0,
+  failing_position = null,
   last_error = null

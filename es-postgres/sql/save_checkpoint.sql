@@ -9,6 +9,7 @@ set
   updated_at = clock_timestamp(),
   lease_until = coalesce(clock_timestamp() + $6::bigint * interval '1 microsecond', lease_until),
   attempts = 0,
+  failing_position = null,
   last_error = null
 where projection = $1
   and partition_index = $2

@@ -1,6 +1,6 @@
 //! What PostgreSQL's errors mean to a caller.
 
-use es::{StoreError, TransactionState};
+use es::{Cause, StoreError, TransactionState};
 
 /// What `migrate-gen --database` calls it.
 pub(crate) const DATABASE: &str = "postgres";
@@ -31,9 +31,12 @@ pub(crate) fn append_error(error: sqlx::Error) -> StoreError {
     store_error(error)
 }
 
-/// Whether the same transaction may succeed when it is run again.
-pub(crate) fn is_retryable(error: &sqlx::Error) -> bool {
-    matches!(kind(error), Kind::Retryable | Kind::NoConnection)
+/// Whose fault an error of the driver is.
+pub(crate) fn error_cause(error: &sqlx::Error) -> Cause {
+    match kind(error) {
+        Kind::Retryable | Kind::NoConnection => Cause::Transaction,
+        _ => Cause::Statement,
+    }
 }
 
 enum Kind {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use es::{EventRecord, PersistedEvent, SharedStrings, StoreError};
+use es::{EventRecord, PersistedEvent, ReadWindow, SharedStrings, StoreError, WindowEvents};
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgRow, PgValueFormat};
@@ -28,6 +28,23 @@ pub(crate) async fn collect(
         events.push(PersistedEvent::from_record(record(&row)?, &mut shared)?);
     }
     Ok(events)
+}
+
+/// The events of a window. Once it has enough the rest of the rows is read and dropped, for the
+/// server sends them all: a reader asks for fewer the next time.
+pub(crate) async fn collect_window(
+    mut rows: BoxStream<'_, Result<PgRow, sqlx::Error>>,
+    window: ReadWindow,
+) -> Result<WindowEvents, StoreError> {
+    let (mut shared, mut events) = (SharedStrings::default(), WindowEvents::new(window));
+    let mut outcome = Ok(true);
+    while let Some(row) = rows.try_next().await.map_err(store_error)? {
+        if matches!(outcome, Ok(true)) {
+            let event = record(&row).and_then(|row| PersistedEvent::from_record(row, &mut shared));
+            outcome = event.map(|event| events.push(event));
+        }
+    }
+    outcome.map(|_| events)
 }
 
 /// The columns are those of `read_stream.sql` and `read_window.sql`, by number.

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use es::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Partition,
-    PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName, ProjectionState,
-    ProjectionStore, StoreError, StreamId, WorkerId,
+    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Failure,
+    Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
+    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
 };
 use sqlx::{PgConnection, Row};
 
@@ -331,15 +331,15 @@ impl ProjectionStore for PgEventStore {
         projection: &ProjectionName,
         partition: Partition,
         epoch: Epoch,
-        attempts: u32,
-        error: &str,
+        failure: Failure<'_>,
     ) -> Result<(), StoreError> {
         self.query(&self.projections.record_failure)
             .bind(projection.as_str())
             .bind(i32::from(partition.index()))
             .bind(epoch.get())
-            .bind(i32::try_from(attempts).unwrap_or(i32::MAX))
-            .bind(error)
+            .bind(i32::try_from(failure.attempts).unwrap_or(i32::MAX))
+            .bind(failure.position.get())
+            .bind(failure.error)
             .execute(conn)
             .await
             .map_err(store_error)?;

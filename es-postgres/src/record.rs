@@ -59,6 +59,8 @@ pub(crate) fn checkpoint(
         epoch: row.try_get(1).map_err(store_error)?,
         replay_until: row.try_get(2).map_err(store_error)?,
         stop_at: row.try_get(3).map_err(store_error)?,
+        attempts: row.try_get::<i32, _>(4).map_err(store_error)?.into(),
+        failing_position: row.try_get(5).map_err(store_error)?,
         partition_total: settings.try_get::<i32, _>(0).map_err(store_error)?.into(),
         is_paused: settings.try_get(1).map_err(store_error)?,
         has_dead_letters: settings.try_get::<bool, _>(2).map_err(store_error)?,
@@ -89,6 +91,7 @@ pub(crate) fn partition(row: &PgRow) -> Result<PartitionState, StoreError> {
         lease_left_micros: row.try_get(7).map_err(store_error)?,
         attempts: integer(8)?.into(),
         last_error: row.try_get(9).map_err(store_error)?,
+        failing_position: row.try_get(10).map_err(store_error)?,
     })
 }
 

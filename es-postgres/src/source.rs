@@ -3,14 +3,19 @@
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
-use es::{EventSource, StoreError};
+use es::{Cause, EventSource, StoreError};
+use es_sqlx::{PoolTransaction, PooledConnection};
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres, Transaction};
+use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr};
 use tokio::sync::Notify;
 
-use crate::error::{is_retryable, store_error};
+use crate::error::{error_cause, store_error};
 use crate::{PgEventStore, PgNotifications};
+
+/// A connection in the middle of something is closed.
+const ABANDON: fn(PoolConnection<Postgres>) = es_sqlx::close;
 
 /// A [`PgEventStore`] and the pool projections take their connections from.
 ///
@@ -62,19 +67,24 @@ impl PgSource {
 impl EventSource for PgSource {
     type Connection = PgConnection;
     type Store = PgEventStore;
-    type Pooled = PoolConnection<Postgres>;
-    type Transaction = Transaction<'static, Postgres>;
+    type Pooled = PooledConnection<Postgres>;
+    type Transaction = PoolTransaction<Postgres>;
 
     fn store(&self) -> &PgEventStore {
         &self.store
     }
 
     async fn acquire(&self) -> Result<Self::Pooled, StoreError> {
-        self.pool.acquire().await.map_err(store_error)
+        PooledConnection::acquire(&self.pool, ABANDON).await.map_err(store_error)
     }
 
-    async fn begin(&self) -> Result<Self::Transaction, StoreError> {
-        self.pool.begin().await.map_err(store_error)
+    fn release(&self, conn: Self::Pooled) {
+        conn.release();
+    }
+
+    async fn begin_within(&self, _time_max: Duration) -> Result<Self::Transaction, StoreError> {
+        let begin = "begin".into_sql_str();
+        PoolTransaction::begin(&self.pool, begin, ABANDON).await.map_err(store_error)
     }
 
     fn appended(&self) -> impl Future<Output = ()> + Send {
@@ -96,7 +106,7 @@ impl EventSource for PgSource {
         transaction.rollback().await.map_err(store_error)
     }
 
-    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
-        es::is_retryable(error, |cause| cause.downcast_ref().is_some_and(is_retryable))
+    fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause> {
+        es::cause(error, |error| error.downcast_ref().map(error_cause))
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use es::{
     AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
-    ExpectedVersion, Horizon, ImportError, ImportResult, Insertion, PersistedEvent, Position,
-    ReadWindow, StoreError, Stream, StreamId, TableNames, Version, VersionRange, append_guarded,
+    ExpectedVersion, Horizon, ImportError, ImportResult, Insertion, Position, ReadWindow,
+    StoreError, Stream, StreamId, TableNames, Version, VersionRange, WindowEvents, append_guarded,
     import_numbered,
 };
 use sqlx::postgres::PgArguments;
@@ -152,7 +152,7 @@ impl EventStore for PgEventStore {
         conn: &mut PgConnection,
         window: ReadWindow,
         filter: &EventFilter,
-    ) -> Result<Vec<PersistedEvent>, StoreError> {
+    ) -> Result<WindowEvents, StoreError> {
         let rows = self
             .query(&self.statements.read_window)
             .bind(window.after().get())
@@ -164,7 +164,7 @@ impl EventStore for PgEventStore {
             .bind(i32::from(filter.partition().total()))
             .bind(i32::from(filter.partition().index()))
             .fetch(conn);
-        event_row::collect(rows).await
+        event_row::collect_window(rows, window).await
     }
 
     async fn check_schema(&self, conn: &mut PgConnection) -> Result<(), StoreError> {

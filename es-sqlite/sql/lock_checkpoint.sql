@@ -7,6 +7,8 @@ select
   epoch,
   replay_until,
   stop_at,
+  attempts,
+  failing_position,
   (select partition_total from {projections} where name = projection) as partition_total,
   (select is_paused from {projections} where name = projection) as is_paused,
   exists (

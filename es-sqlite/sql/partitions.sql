@@ -11,7 +11,8 @@ select
   owner,
   lease_until - cast((julianday('now') - 2440587.5) * 86400000000 as integer) as lease_left,
   one.attempts,
-  last_error
+  last_error,
+  failing_position
 from {checkpoints} as one
 join {projections} on name = one.projection
 where one.projection = ?1

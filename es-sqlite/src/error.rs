@@ -1,6 +1,6 @@
 //! What SQLite's errors mean to a caller.
 
-use es::{StoreError, TransactionState};
+use es::{Cause, StoreError, TransactionState};
 use thiserror::Error;
 
 /// What `migrate-gen --database` calls it.
@@ -38,9 +38,12 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
     }
 }
 
-/// Whether the same transaction may succeed when it is run again.
-pub(crate) fn is_retryable(error: &sqlx::Error) -> bool {
-    matches!(kind(error), Kind::Busy | Kind::NoConnection)
+/// Whose fault an error of the driver is.
+pub(crate) fn error_cause(error: &sqlx::Error) -> Cause {
+    match kind(error) {
+        Kind::Busy | Kind::NoConnection => Cause::Transaction,
+        _ => Cause::Statement,
+    }
 }
 
 /// Whether the unique index of the event ids refused a row.

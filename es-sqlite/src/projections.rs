@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use es::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Partition,
-    PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName, ProjectionState,
-    ProjectionStore, StoreError, StreamId, WorkerId,
+    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Failure,
+    Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
+    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
 };
 use serde_json::{Value, json};
 use sqlx::{Row, SqliteConnection};
@@ -314,15 +314,15 @@ impl ProjectionStore for SqliteEventStore {
         projection: &ProjectionName,
         partition: Partition,
         epoch: Epoch,
-        attempts: u32,
-        error: &str,
+        failure: Failure<'_>,
     ) -> Result<(), StoreError> {
         sqlx::query(self.projections.record_failure.clone())
             .bind(projection.as_str().to_owned())
             .bind(partition.index())
             .bind(epoch.get())
-            .bind(i64::from(attempts))
-            .bind(error.to_owned())
+            .bind(i64::from(failure.attempts))
+            .bind(failure.position.get())
+            .bind(failure.error.map(str::to_owned))
             .execute(conn)
             .await
             .map_err(store_error)?;

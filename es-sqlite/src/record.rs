@@ -5,9 +5,11 @@ use chrono::{DateTime, Utc};
 use es::{
     Checkpoint, CheckpointError, CheckpointRecord, DeadLetter, DeadLetterRecord, EventRecord,
     ExistingEvent, InsertedEvents, Insertion, Partition, PartitionCheckpoint, PartitionRecord,
-    PartitionState, PersistedEvent, ProjectionName, ProjectionState, SharedStrings, StoreError,
-    StreamId, WorkerId,
+    PartitionState, PersistedEvent, ProjectionName, ProjectionState, ReadWindow, SharedStrings,
+    StoreError, StreamId, WindowEvents, WorkerId,
 };
+use futures_util::TryStreamExt;
+use futures_util::stream::BoxStream;
 use sqlx::Row;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
@@ -18,6 +20,20 @@ use crate::error::store_error;
 pub(crate) fn events(rows: &[SqliteRow]) -> Result<Vec<PersistedEvent>, StoreError> {
     let mut shared = SharedStrings::default();
     rows.iter().map(|row| event(row, &mut shared)).collect()
+}
+
+/// The events of a window. SQLite stops where it is no longer asked.
+pub(crate) async fn collect_window(
+    mut rows: BoxStream<'_, Result<SqliteRow, sqlx::Error>>,
+    window: ReadWindow,
+) -> Result<WindowEvents, StoreError> {
+    let (mut shared, mut events) = (SharedStrings::default(), WindowEvents::new(window));
+    while let Some(row) = rows.try_next().await.map_err(store_error)? {
+        if !events.push(event(&row, &mut shared)?) {
+            break;
+        }
+    }
+    Ok(events)
 }
 
 /// The columns are those of `read_stream.sql` and `read_window.sql`, by number.
@@ -83,9 +99,11 @@ pub(crate) fn checkpoint(
         epoch: row.try_get(1).map_err(store_error)?,
         replay_until: row.try_get(2).map_err(store_error)?,
         stop_at: row.try_get(3).map_err(store_error)?,
-        partition_total: row.try_get::<i64, _>(4).map_err(store_error)?,
-        is_paused: row.try_get(5).map_err(store_error)?,
-        has_dead_letters: row.try_get::<bool, _>(6).map_err(store_error)?,
+        attempts: row.try_get::<i64, _>(4).map_err(store_error)?,
+        failing_position: row.try_get(5).map_err(store_error)?,
+        partition_total: row.try_get::<i64, _>(6).map_err(store_error)?,
+        is_paused: row.try_get(7).map_err(store_error)?,
+        has_dead_letters: row.try_get::<bool, _>(8).map_err(store_error)?,
     };
     Checkpoint::from_record(record, projection, partition)
 }
@@ -113,6 +131,7 @@ pub(crate) fn partition(row: &SqliteRow) -> Result<PartitionState, StoreError> {
         lease_left_micros: row.try_get(7).map_err(store_error)?,
         attempts: integer(8)?,
         last_error: row.try_get(9).map_err(store_error)?,
+        failing_position: row.try_get(10).map_err(store_error)?,
     })
 }
 

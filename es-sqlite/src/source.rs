@@ -1,13 +1,15 @@
 //! The store with a pool: what a projection processor runs on.
 
 use std::error::Error;
+use std::time::Duration;
 
-use es::{EventSource, StoreError};
-use sqlx::pool::PoolConnection;
-use sqlx::{Sqlite, SqliteConnection, SqlitePool, Transaction};
+use es::{Cause, EventSource, StoreError};
+use es_sqlx::{PoolTransaction, PooledConnection};
+use sqlx::{SqlSafeStr, Sqlite, SqliteConnection, SqlitePool};
 
 use crate::SqliteEventStore;
-use crate::error::{is_retryable, store_error};
+use crate::abandoned::abandon;
+use crate::error::{error_cause, store_error};
 
 /// A [`SqliteEventStore`] and the pool projections take their connections from.
 #[derive(Debug, Clone)]
@@ -31,20 +33,26 @@ impl SqliteSource {
 impl EventSource for SqliteSource {
     type Connection = SqliteConnection;
     type Store = SqliteEventStore;
-    type Pooled = PoolConnection<Sqlite>;
-    type Transaction = Transaction<'static, Sqlite>;
+    type Pooled = PooledConnection<Sqlite>;
+    type Transaction = PoolTransaction<Sqlite>;
 
     fn store(&self) -> &SqliteEventStore {
         &self.store
     }
 
     async fn acquire(&self) -> Result<Self::Pooled, StoreError> {
-        self.pool.acquire().await.map_err(store_error)
+        PooledConnection::acquire(&self.pool, abandon).await.map_err(store_error)
     }
 
-    async fn begin(&self) -> Result<Self::Transaction, StoreError> {
+    fn release(&self, conn: Self::Pooled) {
+        conn.release();
+    }
+
+    async fn begin_within(&self, _time_max: Duration) -> Result<Self::Transaction, StoreError> {
         // A deferred transaction would read first and then fail to become a writer.
-        let mut tx = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(store_error)?;
+        let begin = "BEGIN IMMEDIATE".into_sql_str();
+        let begun = PoolTransaction::begin(&self.pool, begin, abandon);
+        let mut tx = begun.await.map_err(store_error)?;
         sqlx::raw_sql("savepoint es_open").execute(&mut *tx).await.map_err(store_error)?;
         Ok(tx)
     }
@@ -65,7 +73,7 @@ impl EventSource for SqliteSource {
         transaction.rollback().await.map_err(store_error)
     }
 
-    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
-        es::is_retryable(error, |cause| cause.downcast_ref().is_some_and(is_retryable))
+    fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause> {
+        es::cause(error, |error| error.downcast_ref().map(error_cause))
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use es::{
     AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
-    ExpectedVersion, Horizon, Insertion, PersistedEvent, Position, ReadWindow, StoreError, Stream,
-    StreamId, TableNames, Version, VersionRange, append_guarded, check_schema_version,
+    ExpectedVersion, Horizon, Insertion, Position, ReadWindow, StoreError, Stream, StreamId,
+    TableNames, Version, VersionRange, WindowEvents, append_guarded, check_schema_version,
 };
 use sqlx::{Row, SqliteConnection};
 
@@ -104,7 +104,7 @@ impl EventStore for SqliteEventStore {
         conn: &mut SqliteConnection,
         window: ReadWindow,
         filter: &EventFilter,
-    ) -> Result<Vec<PersistedEvent>, StoreError> {
+    ) -> Result<WindowEvents, StoreError> {
         if !window.is_dense() {
             window.check_snapshot(self.horizon(&mut *conn, window.after()).await?.position)?;
         }
@@ -117,10 +117,8 @@ impl EventStore for SqliteEventStore {
             .bind(filter.event_types().map(json_array))
             .bind(filter.partition().total())
             .bind(filter.partition().index())
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
-        record::events(&rows)
+            .fetch(conn);
+        record::collect_window(rows, window).await
     }
 
     async fn check_schema(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {

@@ -79,6 +79,11 @@ pub struct Checkpoint {
     /// The checkpoint does not move beyond this position: the projection is about to be given
     /// another number of partitions.
     pub stop_at: Option<Position>,
+    /// How often the event at `failing_position` was tried, an attempt that a process did not live
+    /// to see the end of included.
+    pub attempts: u32,
+    /// Which event after the checkpoint was tried and not handled, if one was.
+    pub failing_position: Option<Position>,
     /// Whether an operator has paused the projection.
     pub is_paused: bool,
     /// Whether the projection, in whichever partition, has dead letters.
@@ -93,6 +98,8 @@ pub struct CheckpointRecord {
     pub epoch: i64,
     pub replay_until: i64,
     pub stop_at: Option<i64>,
+    pub attempts: i64,
+    pub failing_position: Option<i64>,
     pub partition_total: i64,
     pub is_paused: bool,
     pub has_dead_letters: bool,
@@ -121,6 +128,8 @@ impl Checkpoint {
             epoch: Epoch::try_from(record.epoch).map_err(corrupt)?,
             replay_until: position(record.replay_until)?,
             stop_at: record.stop_at.map(position).transpose()?,
+            attempts: u32::try_from(record.attempts).map_err(|_| corrupt(record.attempts))?,
+            failing_position: record.failing_position.map(position).transpose()?,
             is_paused: record.is_paused,
             has_dead_letters: record.has_dead_letters,
         })

@@ -87,8 +87,16 @@ pub enum StoreError {
 
     /// The connection is gone, and with it the transaction. After a commit that ended so,
     /// repeat the append with the same event ids: the store says whether it holds them.
-    #[error("the connection to the database was lost")]
+    #[error("the connection to the database was lost, or none could be had")]
     ConnectionLost {
+        /// What the driver said.
+        source: BoxError,
+    },
+
+    /// The server cannot serve now, whatever is asked of it: its disk is full, it is read-only,
+    /// starts or shuts down, or lacks memory. Nothing was written; roll the transaction back.
+    #[error("the database cannot do it now: see to the server, then run the transaction again")]
+    Unavailable {
         /// What the driver said.
         source: BoxError,
     },
@@ -178,31 +186,68 @@ impl StoreError {
 
     /// Whether the same work may succeed in a new transaction, on a new connection if need be.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, StoreError::Retryable { .. } | StoreError::ConnectionLost { .. })
+        self.cause().is_some_and(|cause| cause > Cause::Statement)
+    }
+
+    /// Whose fault it is, where the error says so.
+    pub fn cause(&self) -> Option<Cause> {
+        match self {
+            StoreError::Unavailable { .. } => Some(Cause::Server),
+            StoreError::Retryable { .. } | StoreError::ConnectionLost { .. } => {
+                Some(Cause::Transaction)
+            }
+            _ => None,
+        }
     }
 
     /// What has become of the caller's transaction, where the error says so.
     pub fn transaction(&self) -> Option<TransactionState> {
         match self {
             StoreError::Retryable { transaction, .. } => Some(*transaction),
+            StoreError::Unavailable { .. } => Some(TransactionState::MustRollBack),
             StoreError::ConnectionLost { .. } => Some(TransactionState::Ended),
             _ => None,
         }
     }
 }
 
-/// Whether `error` or any of its causes is retryable: one of this crate's errors that says so, or
-/// an error of the driver that `is_retryable_driver_error` recognises.
-pub fn is_retryable(
+/// Whose fault an error is, from the least to the most that has to be waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The statement's, or the data's: another transaction would fail as well.
+    Statement,
+    /// The transaction's: a deadlock, a time limit, a lost connection. Another transaction may
+    /// succeed. If one after the other fails in the same place, what was done there is to blame.
+    Transaction,
+    /// The server's: it is read-only, its disk is full, it shuts down. Whatever was asked of it is
+    /// not to blame, however often it fails.
+    Server,
+}
+
+/// Whose fault `error` is, where it or any of its causes says so: one of this crate's errors, or an
+/// error of the driver that `driver_cause` recognises. The gravest cause counts.
+///
+/// An error that wraps another one transparently hides it and shows only what the hidden one was
+/// caused by, so `driver_cause` must recognise the driver's innermost errors too.
+pub fn cause(
     error: &(dyn Error + 'static),
-    is_retryable_driver_error: impl Fn(&(dyn Error + 'static)) -> bool,
-) -> bool {
-    std::iter::successors(Some(error), |&error| error.source()).any(|cause| {
-        is_retryable_driver_error(cause)
-            || cause.downcast_ref().is_some_and(StoreError::is_retryable)
-            || cause.downcast_ref().is_some_and(AppendError::is_retryable)
-            || cause.downcast_ref().is_some_and(CheckpointError::is_retryable)
-    })
+    driver_cause: impl Fn(&(dyn Error + 'static)) -> Option<Cause>,
+) -> Option<Cause> {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    let causes = chain.filter_map(|error| {
+        let store = error.downcast_ref().and_then(StoreError::cause);
+        let append = || match error.downcast_ref() {
+            Some(AppendError::Store(error)) => error.cause(),
+            _ => None,
+        };
+        let checkpoint = || match error.downcast_ref() {
+            Some(CheckpointError::Store(error)) => error.cause(),
+            _ => None,
+        };
+        store.or_else(append).or_else(checkpoint).or_else(|| driver_cause(error))
+    });
+    causes.max()
 }
 
 fn advice(transaction: TransactionState) -> &'static str {

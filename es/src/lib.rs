@@ -47,7 +47,7 @@ pub use checkpoint::{
     Checkpoint, CheckpointError, CheckpointMove, CheckpointRecord, CheckpointStore, Epoch,
     PartitionCheckpoint, ProjectionName,
 };
-pub use error::{AppendError, StoreError, TransactionState, is_retryable};
+pub use error::{AppendError, Cause, StoreError, TransactionState, cause};
 pub use event::{Event, InvalidEvent};
 pub use filter::EventFilter;
 pub use identifier::{IDENTIFIER_BYTES_MAX, InvalidIdentifier};
@@ -56,13 +56,15 @@ pub use partition::{InvalidPartition, Partition, SLOT_COUNT, Slot};
 pub use persisted_event::{DecodeError, EventRecord, PersistedEvent, SharedStrings};
 pub use position::Position;
 pub use projection_state::{
-    DeadLetter, DeadLetterRecord, PartitionRecord, PartitionSeed, PartitionState, ProjectionState,
-    WorkerId,
+    DeadLetter, DeadLetterRecord, Failure, PartitionRecord, PartitionSeed, PartitionState,
+    ProjectionState, WorkerId,
 };
 pub use projection_store::ProjectionStore;
-pub use read::{EventBatch, Horizon, HorizonHolder, ReadLimit, ReadWindow, dense_prefix_length};
+pub use read::{
+    EventBatch, Horizon, HorizonHolder, ReadLimit, ReadWindow, WindowEvents, dense_prefix_length,
+};
 pub use schema::{InvalidTableName, SCHEMA_VERSION, SqlName, TableNames, check_schema_version};
-pub use source::EventSource;
+pub use source::{EventSource, TRANSACTION_TIME_MAX};
 pub use store::EventStore;
 pub use stream::{Stream, StreamId};
 pub use version::{ExpectedVersion, Version, VersionRange};

@@ -35,9 +35,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::{
-    AppendError, AppendResult, Event, EventFilter, EventSource, EventStore, ExpectedVersion,
-    Horizon, PersistedEvent, Position, ReadWindow, RejectedAppend, StoreError, Stream, StreamId,
-    Version, VersionRange, validate_append,
+    AppendError, AppendResult, Cause, Event, EventFilter, EventSource, EventStore, ExpectedVersion,
+    Horizon, Position, ReadWindow, RejectedAppend, StoreError, Stream, StreamId, Version,
+    VersionRange, WindowEvents, validate_append,
 };
 
 pub use connection::MemoryConnection;
@@ -131,11 +131,14 @@ impl EventStore for MemoryStore {
         conn: &mut MemoryConnection,
         window: ReadWindow,
         filter: &EventFilter,
-    ) -> Result<Vec<PersistedEvent>, StoreError> {
+    ) -> Result<WindowEvents, StoreError> {
         conn.read(|state, transaction| {
-            let mut events = state.window(transaction, window);
-            events.retain(|event| filter.matches(event));
-            events.truncate(usize::try_from(window.events_max()).unwrap_or(usize::MAX));
+            let mut events = WindowEvents::new(window);
+            for event in state.window(transaction, window) {
+                if filter.matches(&event) && !events.push(event) {
+                    break;
+                }
+            }
             Ok(events)
         })
     }
@@ -159,7 +162,11 @@ impl EventSource for MemoryStore {
         Ok(Box::new(self.connect()))
     }
 
-    async fn begin(&self) -> Result<Box<MemoryConnection>, StoreError> {
+    fn release(&self, conn: Box<MemoryConnection>) {
+        drop(conn);
+    }
+
+    async fn begin_within(&self, _: Duration) -> Result<Box<MemoryConnection>, StoreError> {
         let mut conn = self.connect();
         conn.begin()?;
         Ok(Box::new(conn))
@@ -173,7 +180,11 @@ impl EventSource for MemoryStore {
         transaction.rollback()
     }
 
-    fn is_retryable(&self, error: &(dyn std::error::Error + 'static)) -> bool {
-        crate::is_retryable(error, |_| false)
+    async fn check_open(&self, transaction: &mut Box<MemoryConnection>) -> Result<(), StoreError> {
+        transaction.check_open()
+    }
+
+    fn cause(&self, error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
+        crate::cause(error, |_| None)
     }
 }

@@ -90,8 +90,11 @@ pub struct PartitionState {
     /// How long its owner's lease still lasts, by the database's clock; `None` if it has none or
     /// the lease has expired.
     pub lease_left: Option<Duration>,
-    /// How often the event after the checkpoint has failed.
+    /// How often the event at `failing_position` was tried, an attempt that a process did not live
+    /// to see the end of included.
     pub attempts: u32,
+    /// Which event after the checkpoint was tried and not handled, if one was.
+    pub failing_position: Option<Position>,
     /// What it failed with last.
     pub last_error: Option<String>,
 }
@@ -111,6 +114,7 @@ pub struct PartitionRecord {
     pub lease_left_micros: Option<i64>,
     pub attempts: i64,
     pub last_error: Option<String>,
+    pub failing_position: Option<i64>,
 }
 
 impl PartitionState {
@@ -133,6 +137,7 @@ impl PartitionState {
             owner: record.owner.map(WorkerId::new).transpose().map_err(|_| corrupt())?,
             lease_left: left.filter(|micros| *micros > 0).map(Duration::from_micros),
             attempts: u32::try_from(record.attempts).map_err(|_| corrupt())?,
+            failing_position: record.failing_position.map(position).transpose()?,
             last_error: record.last_error,
         })
     }
@@ -141,6 +146,18 @@ impl PartitionState {
     pub fn is_free(&self) -> bool {
         self.owner.is_none() || self.lease_left.is_none()
     }
+}
+
+/// What a worker notes about the event after a checkpoint: before it tries it, so that the attempt
+/// counts even if its process does not live to see the end, and when it has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Failure<'a> {
+    /// Where the event stands.
+    pub position: Position,
+    /// How often it was tried, this time included.
+    pub attempts: u32,
+    /// What it failed with; `None` keeps what was noted before.
+    pub error: Option<&'a str>,
 }
 
 /// A partition as an operator sets it: without an owner, in a new epoch.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    CheckpointStore, DeadLetter, Epoch, Partition, PartitionSeed, PartitionState, Position,
-    ProjectionName, ProjectionState, StoreError, StreamId, WorkerId,
+    CheckpointStore, DeadLetter, Epoch, Failure, Partition, PartitionSeed, PartitionState,
+    Position, ProjectionName, ProjectionState, StoreError, StreamId, WorkerId,
 };
 
 /// What workers and operators need of a store beside the checkpoints themselves.
@@ -129,16 +129,15 @@ pub trait ProjectionStore: CheckpointStore {
         projection: &ProjectionName,
     ) -> impl Future<Output = Result<Vec<WorkerId>, StoreError>> + Send;
 
-    /// Notes how often the event after the checkpoint has failed, and with what, if the partition
-    /// is still of this epoch.
+    /// Notes an attempt at the event after the checkpoint, if the partition is still of this
+    /// epoch.
     fn record_failure(
         &self,
         conn: &mut Self::Connection,
         projection: &ProjectionName,
         partition: Partition,
         epoch: Epoch,
-        attempts: u32,
-        error: &str,
+        failure: Failure<'_>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The dead letters of a projection after a position, in position order, `count_max` at most.

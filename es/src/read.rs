@@ -10,13 +10,32 @@ use crate::{PersistedEvent, Position, StoreError};
 pub struct ReadLimit {
     events_max: NonZeroU32,
     positions_max: NonZeroU32,
+    bytes_max: usize,
 }
 
+/// The bytes of payloads and metadata that one read returns unless set otherwise.
+const BYTES_MAX: usize = 8 << 20;
+
 impl ReadLimit {
-    /// At most `events_max` events, from at most 100,000 positions or `events_max` if that is more.
+    /// At most `events_max` events of together 8 MiB, from at most 100,000 positions or
+    /// `events_max` if that is more.
     pub fn new(events_max: NonZeroU32) -> Self {
         let positions_max = NonZeroU32::new(100_000).expect("it is not zero");
-        ReadLimit { events_max, positions_max: positions_max.max(events_max) }
+        let positions_max = positions_max.max(events_max);
+        ReadLimit { events_max, positions_max, bytes_max: BYTES_MAX }
+    }
+
+    /// Returns no more events once their payloads and metadata have `bytes_max` bytes together:
+    /// one event more, at most, than fit. A read always returns one event if there is one.
+    #[must_use]
+    pub fn with_bytes_max(self, bytes_max: usize) -> Self {
+        ReadLimit { bytes_max, ..self }
+    }
+
+    /// As before, but with another number of events at most.
+    #[must_use]
+    pub fn with_events_max(self, events_max: NonZeroU32) -> Self {
+        ReadLimit { events_max, ..self }
     }
 
     /// Looks at no more than `positions_max` positions, so that a filter which wants next to
@@ -31,13 +50,18 @@ impl ReadLimit {
         self.events_max.get()
     }
 
+    /// How many bytes of payloads and metadata end the answer.
+    pub fn bytes_max(self) -> usize {
+        self.bytes_max
+    }
+
     /// The largest number of positions looked at.
     pub fn positions_max(self) -> u32 {
         self.positions_max.get()
     }
 }
 
-/// At most 500 events from at most 100,000 positions.
+/// At most 500 events of together 8 MiB, from at most 100,000 positions.
 impl Default for ReadLimit {
     fn default() -> Self {
         ReadLimit::new(NonZeroU32::new(500).expect("it is not zero"))
@@ -102,15 +126,53 @@ pub struct ReadWindow {
     after: Position,
     through: Position,
     events_max: u32,
+    bytes_max: usize,
     is_dense: bool,
+}
+
+/// The events of a window, as an adapter collects them.
+#[derive(Debug)]
+pub struct WindowEvents {
+    events: Vec<PersistedEvent>,
+    events_max: usize,
+    bytes_left: usize,
+    is_cut: bool,
+}
+
+impl WindowEvents {
+    /// None yet.
+    pub fn new(window: ReadWindow) -> Self {
+        WindowEvents {
+            events: Vec::new(),
+            events_max: usize::try_from(window.events_max).unwrap_or(usize::MAX),
+            bytes_left: window.bytes_max,
+            is_cut: false,
+        }
+    }
+
+    /// Adds the next event, and says whether another one may follow. If not, the adapter adds no
+    /// more: those that its statement still gives are left out.
+    pub fn push(&mut self, event: PersistedEvent) -> bool {
+        let bytes = event.payload().len() + event.metadata().map_or(0, <[u8]>::len);
+        self.events.push(event);
+        self.is_cut = self.events.len() >= self.events_max || bytes >= self.bytes_left;
+        self.bytes_left = self.bytes_left.saturating_sub(bytes);
+        !self.is_cut
+    }
+
+    /// The events so far.
+    pub fn events(&self) -> &[PersistedEvent] {
+        &self.events
+    }
 }
 
 impl ReadWindow {
     /// The window of a read after `after` and up to `horizon`; `None` if nothing lies between.
     pub fn below_horizon(after: Position, horizon: Position, limit: ReadLimit) -> Option<Self> {
         let through = horizon.min(after.saturating_add(limit.positions_max().into()));
-        let events_max = limit.events_max();
-        (through > after).then_some(ReadWindow { after, through, events_max, is_dense: false })
+        let (events_max, bytes_max) = (limit.events_max(), limit.bytes_max);
+        let window = ReadWindow { after, through, events_max, bytes_max, is_dense: false };
+        (through > after).then_some(window)
     }
 
     /// The window of an unfiltered read that hopes to find no hole and so needs no horizon.
@@ -120,6 +182,7 @@ impl ReadWindow {
             after,
             through: after.saturating_add(events_max.into()),
             events_max,
+            bytes_max: limit.bytes_max,
             is_dense: true,
         }
     }
@@ -137,6 +200,11 @@ impl ReadWindow {
     /// The largest number of events the read returns.
     pub fn events_max(self) -> u32 {
         self.events_max
+    }
+
+    /// How many bytes of payloads and metadata end the answer.
+    pub fn bytes_max(self) -> usize {
+        self.bytes_max
     }
 
     /// Whether the read relies on no horizon, so that the window may reach beyond the log.
@@ -163,11 +231,11 @@ impl ReadWindow {
     }
 
     /// What `events`, read from this window below the horizon, prove: everything up to the end
-    /// of the window, unless the number of events cut the answer short.
-    pub fn complete(self, events: Vec<PersistedEvent>) -> EventBatch {
-        let cut_short = u32::try_from(events.len()).is_ok_and(|count| count >= self.events_max);
+    /// of the window, unless the number of events or of their bytes cut the answer short.
+    pub fn complete(self, events: WindowEvents) -> EventBatch {
+        let WindowEvents { events, is_cut, .. } = events;
         let complete_through = match events.last() {
-            Some(last) if cut_short => last.position(),
+            Some(last) if is_cut => last.position(),
             _ => self.through,
         };
         EventBatch { events, complete_through }
@@ -175,7 +243,8 @@ impl ReadWindow {
 
     /// What `events`, read without a filter and without asking for the horizon, prove: the run
     /// `after + 1, after + 2, …` without a hole. Nothing can still appear inside it.
-    pub fn complete_dense(self, mut events: Vec<PersistedEvent>) -> EventBatch {
+    pub fn complete_dense(self, events: WindowEvents) -> EventBatch {
+        let mut events = events.events;
         let positions = events.iter().map(PersistedEvent::position);
         events.truncate(dense_prefix_length(self.after, positions));
         let complete_through = events.last().map_or(self.after, PersistedEvent::position);

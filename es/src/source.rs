@@ -3,8 +3,12 @@
 use std::error::Error;
 use std::future::Future;
 use std::ops::DerefMut;
+use std::time::Duration;
 
-use crate::{ProjectionStore, StoreError};
+use crate::{Cause, ProjectionStore, StoreError};
+
+/// How long a transaction of [`EventSource::begin`] may pause or run one statement.
+pub const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(60);
 
 /// A store together with the pool its readers use: what a projection processor runs on.
 ///
@@ -17,10 +21,12 @@ pub trait EventSource: Send + Sync + 'static {
     /// The store.
     type Store: ProjectionStore<Connection = Self::Connection>;
 
-    /// A connection borrowed for a read; gives itself back when dropped.
+    /// A connection borrowed for a read. [`release`](EventSource::release) gives it back; dropped
+    /// without, such as in the middle of an answer, it must not be given to anybody as it is.
     type Pooled: DerefMut<Target = Self::Connection> + Send;
 
-    /// An open transaction that can write; rolls back when dropped.
+    /// An open transaction that can write. Dropped without being committed or rolled back, such as
+    /// in the middle of a statement, it ends, and its connection is not given to anybody as it is.
     type Transaction: DerefMut<Target = Self::Connection> + Send;
 
     /// The store.
@@ -33,12 +39,29 @@ pub trait EventSource: Send + Sync + 'static {
     /// What the pool could not do, classified as the store classifies.
     fn acquire(&self) -> impl Future<Output = Result<Self::Pooled, StoreError>> + Send;
 
-    /// Begins a transaction that can write.
+    /// Gives back a connection of which nothing is being asked.
+    fn release(&self, conn: Self::Pooled);
+
+    /// Begins a transaction that can write, with a time limit of [`TRANSACTION_TIME_MAX`].
     ///
     /// # Errors
     ///
     /// As [`acquire`](EventSource::acquire), or that the database is busy.
-    fn begin(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
+    fn begin(&self) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send {
+        self.begin_within(TRANSACTION_TIME_MAX)
+    }
+
+    /// Begins a transaction that can write, and that the database itself ends when a statement in
+    /// it, or the pause between two, takes longer than `time_max`: so the rows it has locked become
+    /// free although its process hangs or cannot be reached.
+    ///
+    /// # Errors
+    ///
+    /// As [`begin`](EventSource::begin).
+    fn begin_within(
+        &self,
+        time_max: Duration,
+    ) -> impl Future<Output = Result<Self::Transaction, StoreError>> + Send;
 
     /// Resolves when the source hears that events were appended, from the moment this is called:
     /// processors that wait for new events then look at once. It may miss some, and the default
@@ -62,6 +85,19 @@ pub trait EventSource: Send + Sync + 'static {
         std::future::ready(Ok(()))
     }
 
+    /// Asks a transaction whether it can go on, after code in it failed with an error that says
+    /// nothing about the database: it may have hidden a deadlock, or a connection that is lost.
+    ///
+    /// # Errors
+    ///
+    /// It cannot go on.
+    fn probe(
+        &self,
+        transaction: &mut Self::Transaction,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.check_open(transaction)
+    }
+
     /// Commits.
     ///
     /// # Errors
@@ -83,7 +119,8 @@ pub trait EventSource: Send + Sync + 'static {
         transaction: Self::Transaction,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Whether an error that a projection's handler returned is the database's doing, such as a
-    /// deadlock or a lost connection: the transaction is run again and the event not blamed.
-    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool;
+    /// Whose fault an error is that code of the user returned, as far as the error and its causes
+    /// say; `None` if they say nothing. Most is said by [`cause`](crate::cause); an adapter adds its
+    /// driver's errors, whichever of them shows in the chain.
+    fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause>;
 }

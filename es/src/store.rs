@@ -5,8 +5,8 @@ use std::future::Future;
 use crate::import::import_by_appends;
 use crate::{
     AppendError, AppendResult, Event, EventBatch, EventFilter, ExpectedVersion, Horizon,
-    ImportError, ImportResult, PersistedEvent, Position, ReadLimit, ReadWindow, StoreError, Stream,
-    StreamId, Version, VersionRange,
+    ImportError, ImportResult, Position, ReadLimit, ReadWindow, StoreError, Stream, StreamId,
+    Version, VersionRange, WindowEvents,
 };
 
 /// An event store that works on connections its caller owns.
@@ -113,7 +113,7 @@ pub trait EventStore: Send + Sync {
         conn: &mut Self::Connection,
         window: ReadWindow,
         filter: &EventFilter,
-    ) -> impl Future<Output = Result<Vec<PersistedEvent>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<WindowEvents, StoreError>> + Send;
 
     /// Checks that the schema in the database is the one this library needs. Processors do this
     /// when they start; a service that only appends should, too.

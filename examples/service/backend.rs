@@ -17,7 +17,7 @@ pub(crate) const CONNECTIONS_MAX: u32 = 16;
 
 /// A database that holds the events and this service's own tables.
 ///
-/// Errors are the driver's own, so that the [source](EventSource::is_retryable) can be asked
+/// Errors are the driver's own, so that the [source](EventSource::cause) can be asked
 /// whether another attempt may succeed.
 pub(crate) trait Backend: Send + Sync + Sized + 'static {
     type Connection: Send + 'static;

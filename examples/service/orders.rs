@@ -200,7 +200,7 @@ impl<B: Backend> Orders<B> {
     pub(crate) fn failed(&self, error: impl Error + Send + Sync + 'static) -> OrderError {
         let is_pool_busy =
             matches!((&error as &dyn Error).downcast_ref(), Some(SqlxError::PoolTimedOut));
-        if is_pool_busy || self.backend.source().is_retryable(&error) {
+        if is_pool_busy || self.backend.source().cause(&error) > Some(es::Cause::Statement) {
             return OrderError::Unavailable(error.into());
         }
         OrderError::Database(error.into())

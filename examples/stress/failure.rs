@@ -16,7 +16,7 @@ pub(crate) enum Failure {
 impl Failure {
     /// Sorts what the stress's own statements return.
     pub(crate) fn of_statement<S: EventSource>(source: &S, error: sqlx::Error) -> Self {
-        if source.is_retryable(&error) {
+        if source.cause(&error) > Some(es::Cause::Statement) {
             return Failure::Retryable(error.into());
         }
         Failure::Fatal(error.into())

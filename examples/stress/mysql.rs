@@ -8,7 +8,7 @@ use es::{PersistedEvent, Position, SqlName, TableNames};
 use es_mysql::{MySqlEventStore, MySqlSource};
 use migrate_gen::{Database, Schema};
 use sqlx::mysql::{MySqlConnectOptions, MySqlPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool};
+use sqlx::{AssertSqlSafe, Connection, MySqlConnection, MySqlPool, SqlSafeStr};
 use tokio::time::sleep;
 
 use crate::backend::{Backend, Beginning, Transaction};
@@ -94,7 +94,9 @@ impl Backend for MySql {
             None => "start transaction".to_owned(),
         };
         let sql = format!("set transaction isolation level {isolation}; {begin}");
-        self.pool.begin_with(AssertSqlSafe(sql)).await.map_err(|error| self.failure(error))
+        let begin = AssertSqlSafe(sql).into_sql_str();
+        let begun = es_sqlx::PoolTransaction::begin(&self.pool, begin, es_sqlx::close);
+        begun.await.map_err(|error| self.failure(error))
     }
 
     async fn roll_back(

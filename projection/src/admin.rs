@@ -142,6 +142,7 @@ async fn resolve<S: EventSource>(source: &S, to: ResetTo) -> Result<Position, St
             first.map(Position::previous)
         }
     };
+    source.release(conn);
     match (to, position) {
         (ResetTo::Position(position), _) if position > horizon => Err(StoreError::UnsafeRead {
             reason: format!("position {position} lies beyond the horizon, {horizon}"),

@@ -104,7 +104,7 @@ where
                 Err(BatchError::Setback(setback)) => return Err(setback),
                 Err(BatchError::Handler(source)) => source,
             };
-            if self.processor.source.is_retryable(&*source) {
+            if self.processor.source.cause(&*source) > Some(es::Cause::Statement) {
                 return Err(Setback::Retry(Retry { source, position: Some(position) }));
             }
             self.failing = Some((position, attempt));
@@ -119,12 +119,12 @@ where
                         error = &*source,
                         "the handler failed"
                     );
-                    self.record_failure(attempt, &*source).await;
+                    self.record_failure(position, attempt, &*source).await;
                     self.sleep(delay, pending()).await?;
                 }
                 Verdict::Park => return self.park(event, attempt, &*source).await,
                 Verdict::Stop => {
-                    self.record_failure(attempt, &*source).await;
+                    self.record_failure(position, attempt, &*source).await;
                     return Err(self.cannot_handle(event, source));
                 }
             }
@@ -298,14 +298,22 @@ where
     }
 
     /// For operators to see. What it fails with is no reason not to go on.
-    async fn record_failure(&self, attempts: u32, error: &(dyn Error + Send + Sync + 'static)) {
+    async fn record_failure(
+        &self,
+        position: Position,
+        attempts: u32,
+        error: &(dyn Error + Send + Sync + 'static),
+    ) {
         let source = &*self.processor.source;
         let text = error_text(error);
         let record = async {
             let mut conn = source.acquire().await?;
             let (name, partition, epoch) = (&self.name, self.partition, self.epoch);
             let store = source.store();
-            store.record_failure(&mut conn, name, partition, epoch, attempts, &text).await
+            let failure = es::Failure { position, attempts, error: Some(&text) };
+            store.record_failure(&mut conn, name, partition, epoch, failure).await?;
+            source.release(conn);
+            Ok::<(), StoreError>(())
         };
         if let Err(error) = record.await {
             debug!(error = &error as &dyn Error, "the failure could not be noted");

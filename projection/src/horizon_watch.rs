@@ -40,6 +40,7 @@ impl HorizonWatch {
         let asked_at = Instant::now();
         let mut conn = source.acquire().await?;
         let horizon = source.store().horizon(&mut conn, Position::START).await?;
+        source.release(conn);
         let held_since = held_since(None, &horizon, asked_at);
         *last = Some(Answer { position: horizon.position, end: horizon.end, asked_at, held_since });
         Ok(horizon)
@@ -67,6 +68,7 @@ impl HorizonWatch {
         let asked_at = Instant::now();
         let mut conn = source.acquire().await?;
         let horizon = source.store().horizon(&mut conn, known).await?;
+        source.release(conn);
         if horizon.end < after {
             *last = None;
             return Err(StoreError::UnsafeRead {

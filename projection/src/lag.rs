@@ -43,6 +43,7 @@ pub async fn lag<S: EventSource>(
     let mut conn = source.acquire().await?;
     let checkpoints = source.store().checkpoints(&mut conn, projection).await?;
     let horizon = source.store().horizon(&mut conn, Position::START).await?.position;
+    source.release(conn);
     let lag = |PartitionCheckpoint { partition, position }| PartitionLag {
         partition,
         checkpoint: position,

@@ -87,6 +87,7 @@ mod tests {
             owner: owner.cloned(),
             lease_left: owner.map(|_| Duration::from_secs(1)),
             attempts: 0,
+            failing_position: None,
             last_error: None,
         }
     }

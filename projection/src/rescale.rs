@@ -101,6 +101,7 @@ mod tests {
             owner: None,
             lease_left: None,
             attempts: 0,
+            failing_position: None,
             last_error: None,
         };
         (0..).zip(seeds).map(row).collect()

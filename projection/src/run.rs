@@ -328,6 +328,7 @@ where
             if may_read_dense {
                 let mut conn = source.acquire().await?;
                 let batch = store.read_dense(&mut conn, after, *limit).await?;
+                source.release(conn);
                 if !batch.is_nothing(after) {
                     return Ok(batch);
                 }
@@ -341,7 +342,9 @@ where
                 return Ok(EventBatch::nothing(after));
             }
             let mut conn = source.acquire().await?;
-            store.read_below(&mut conn, after, through, &filter, *limit).await
+            let batch = store.read_below(&mut conn, after, through, &filter, *limit).await?;
+            source.release(conn);
+            Ok(batch)
         }
     }
 
@@ -441,7 +444,9 @@ where
         let mut conn = source.acquire().await.map_err(|error| self.store(error))?;
         let store = source.store();
         let renewed = store.renew(&mut conn, &self.name, self.partition, epoch, lease).await;
-        if !renewed.map_err(|error| self.store(error))? {
+        let is_renewed = renewed.map_err(|error| self.store(error))?;
+        source.release(conn);
+        if !is_renewed {
             return Err(Setback::Lost);
         }
         self.renew_at = now + lease / 3;

@@ -128,7 +128,9 @@ async fn checkpoints<S: EventSource>(
     projection: &ProjectionName,
 ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
     let mut conn = source.acquire().await?;
-    source.store().checkpoints(&mut conn, projection).await
+    let checkpoints = source.store().checkpoints(&mut conn, projection).await?;
+    source.release(conn);
+    Ok(checkpoints)
 }
 
 #[cfg(test)]

@@ -282,7 +282,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
         let mut conn = self.worker.source.acquire().await.map_err(|error| self.store(error))?;
         let states = self.worker.source.store().projections(&mut conn).await;
         let states = states.map_err(|error| self.store(error))?;
-        drop(conn);
+        self.worker.source.release(conn);
         for member in self.worker.projections.clone() {
             let name = member.drive.name();
             let Some(state) = states.iter().find(|state| state.name == name) else {
@@ -332,7 +332,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
         self.hold_failed(&mut conn, &state.name).await?;
         let workers = store.workers(&mut conn, &state.name).await?;
         let partitions = store.partitions(&mut conn, &state.name).await?;
-        drop(conn);
+        source.release(conn);
         if state.is_paused {
             return Ok(());
         }
@@ -468,7 +468,9 @@ impl<'a, S: EventSource> Shift<'a, S> {
         let source = &*self.worker.source;
         let release = || async {
             let mut conn = source.acquire().await?;
-            source.store().release(&mut conn, name, partition, epoch).await
+            source.store().release(&mut conn, name, partition, epoch).await?;
+            source.release(conn);
+            Ok(())
         };
         let pauses = ExponentialBuilder::new().with_min_delay(RELEASE_PAUSE_MIN).with_max_times(6);
         release.retry(pauses).sleep(tokio::time::sleep).when(StoreError::is_retryable).await
@@ -480,12 +482,14 @@ impl<'a, S: EventSource> Shift<'a, S> {
         let Worker { source, id, .. } = self.worker;
         let mut conn = source.acquire().await?;
         let partitions = source.store().partitions(&mut conn, name).await?;
-        drop(conn);
+        source.release(conn);
         for state in partitions.iter().filter(|state| state.owner.as_ref() == Some(id)) {
             self.release(name, state.partition, state.epoch).await?;
         }
         let mut conn = source.acquire().await?;
-        source.store().leave(&mut conn, name, id).await
+        source.store().leave(&mut conn, name, id).await?;
+        source.release(conn);
+        Ok(())
     }
 
     fn store(&self, source: StoreError) -> WorkerError {

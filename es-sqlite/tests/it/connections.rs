@@ -120,9 +120,12 @@ async fn a_busy_database_is_retryable_for_a_handler_too() {
         .expect_err("another one writes");
     let source = SqliteSource::new(pool.clone(), SqliteEventStore::default());
     let handler_error: Box<dyn std::error::Error + Send + Sync> = error.into();
-    assert!(source.is_retryable(handler_error.as_ref()));
+    assert_eq!(source.cause(handler_error.as_ref()), Some(es::Cause::Transaction));
     let mistake = sqlx::query("insert into nowhere values (1)").execute(&mut second).await;
-    assert!(!source.is_retryable(&mistake.expect_err("there is no such table")));
+    assert_eq!(
+        source.cause(&mistake.expect_err("there is no such table")),
+        Some(es::Cause::Statement)
+    );
 }
 
 /// Swallows an error that has ended the transaction, and goes on.

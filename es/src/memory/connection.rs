@@ -73,6 +73,10 @@ impl MemoryConnection {
         if transaction.return_to_savepoint() { Ok(()) } else { Err(misuse("no savepoint is set")) }
     }
 
+    pub(super) fn check_open(&self) -> Result<(), StoreError> {
+        self.transaction.as_ref().map(drop).ok_or_else(no_transaction)
+    }
+
     /// Writes a row of the caller's own, in the transaction if one is open.
     ///
     /// # Errors

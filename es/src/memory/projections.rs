@@ -9,9 +9,9 @@ use super::connection::MemoryConnection;
 use super::state::{Lock, State, Transaction};
 use super::tables::{PartitionKey, PartitionRow};
 use crate::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Partition,
-    PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName, ProjectionState,
-    ProjectionStore, StoreError, StreamId, WorkerId,
+    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Failure,
+    Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
+    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
 };
 
 fn key(projection: &ProjectionName, partition: Partition) -> PartitionKey {
@@ -103,6 +103,7 @@ impl CheckpointStore for MemoryStore {
                     position: to.to,
                     lease_until: to.lease.map(|lease| now + lease).or(row.lease_until),
                     attempts: 0,
+                    failing_position: None,
                     last_error: None,
                     ..row
                 }),
@@ -340,12 +341,12 @@ impl ProjectionStore for MemoryStore {
         projection: &ProjectionName,
         partition: Partition,
         epoch: Epoch,
-        attempts: u32,
-        error: &str,
+        failure: Failure<'_>,
     ) -> Result<(), StoreError> {
         change_in_epoch(conn, key(projection, partition), epoch, |row, _| PartitionRow {
-            attempts,
-            last_error: Some(error.to_owned()),
+            attempts: failure.attempts,
+            failing_position: Some(failure.position),
+            last_error: failure.error.map(str::to_owned).or(row.last_error),
             ..row
         })?;
         Ok(())

@@ -45,6 +45,7 @@ pub(super) struct PartitionRow {
     pub(super) owner: Option<WorkerId>,
     pub(super) lease_until: Option<Duration>,
     pub(super) attempts: u32,
+    pub(super) failing_position: Option<Position>,
     pub(super) last_error: Option<String>,
 }
 
@@ -58,6 +59,7 @@ impl From<PartitionSeed> for PartitionRow {
             owner: None,
             lease_until: None,
             attempts: 0,
+            failing_position: None,
             last_error: None,
         }
     }
@@ -108,6 +110,8 @@ impl View<'_> {
             replay_until: row.replay_until,
             stop_at: row.stop_at,
             is_paused: self.projection(&key.0).is_some_and(|state| state.is_paused),
+            attempts: row.attempts,
+            failing_position: row.failing_position,
             has_dead_letters: !self.dead_letters(&key.0).is_empty(),
         })
     }
@@ -126,6 +130,7 @@ impl View<'_> {
                 owner: row.owner,
                 lease_left: lease.filter(|left| !left.is_zero()),
                 attempts: row.attempts,
+                failing_position: row.failing_position,
                 last_error: row.last_error,
             })
         };

@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 
 use es::{
     AppendError, Event, ExistingEvent, ExpectedVersion, Partition, PersistedEvent, Position,
-    ReadLimit, ReadWindow, RejectedAppend, Slot, StreamId, Version, dense_prefix_length,
+    ReadLimit, ReadWindow, RejectedAppend, Slot, StreamId, Version, WindowEvents,
+    dense_prefix_length,
 };
 use proptest::prelude::*;
 
@@ -33,8 +34,9 @@ proptest! {
         horizon in 0_u32..200,
         events_max in 1_u32..10,
         positions_max in 1_u32..50,
+        bytes_max in 0_usize..40,
     ) {
-        let limit = limit(events_max, positions_max);
+        let limit = limit(events_max, positions_max).with_bytes_max(bytes_max);
         let mut after = Position::START;
         let mut seen = Vec::new();
         while let Some(window) = ReadWindow::below_horizon(after, horizon.into(), limit) {
@@ -44,8 +46,13 @@ proptest! {
                 (window.after() < Position::from(*position))
                     && Position::from(*position) <= window.through()
             });
-            let events = stored(inside.take(window.events_max() as usize));
-            let batch = window.complete(events);
+            let events = stored(inside);
+            let mut answer = WindowEvents::new(window);
+            let fitting = events.into_iter().take_while(|event| answer.push(event.clone()));
+            let bytes: usize = fitting.map(|event| event.payload().len()).sum();
+            prop_assert!(bytes <= bytes_max);
+            let batch = window.complete(answer);
+            prop_assert!(batch.events.len() <= window.events_max() as usize);
             prop_assert!(batch.complete_through > after);
             seen.extend(batch.events.iter().map(PersistedEvent::position));
             after = batch.complete_through;

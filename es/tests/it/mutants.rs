@@ -7,8 +7,8 @@ use es::memory::{MemoryConnection, MemoryStore};
 use es::{
     AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, Epoch,
     Event, EventFilter, EventSource, EventStore, ExpectedVersion, Horizon, Partition,
-    PartitionCheckpoint, PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream,
-    StreamId, Version, VersionRange,
+    PartitionCheckpoint, Position, ProjectionName, ReadWindow, StoreError, Stream, StreamId,
+    Version, VersionRange, WindowEvents,
 };
 use uuid::Uuid;
 
@@ -206,17 +206,21 @@ impl EventStore for Mutant {
         conn: &mut MemoryConnection,
         window: ReadWindow,
         filter: &EventFilter,
-    ) -> Result<Vec<PersistedEvent>, StoreError> {
+    ) -> Result<WindowEvents, StoreError> {
         let filter = match self.fault {
             IgnoresFilter => EventFilter::default().with_partition(filter.partition()),
             IgnoresPartition => filter.clone().with_partition(Partition::ALL),
             _ => filter.clone(),
         };
-        let mut events = self.inner.read_window(conn, window, &filter).await?;
-        if self.fault == ReadsDescending {
-            events.reverse();
+        let events = self.inner.read_window(conn, window, &filter).await?;
+        if self.fault != ReadsDescending {
+            return Ok(events);
         }
-        Ok(events)
+        let mut descending = WindowEvents::new(window);
+        for event in events.events().iter().rev() {
+            descending.push(event.clone());
+        }
+        Ok(descending)
     }
 
     async fn check_schema(&self, conn: &mut MemoryConnection) -> Result<(), StoreError> {
@@ -238,6 +242,8 @@ impl CheckpointStore for Mutant {
                     epoch: Epoch::FIRST,
                     replay_until: Position::START,
                     stop_at: None,
+                    attempts: 0,
+                    failing_position: None,
                     is_paused: false,
                     has_dead_letters: false,
                 })
@@ -303,8 +309,15 @@ impl EventSource for Mutant {
         self.inner.acquire().await
     }
 
-    async fn begin(&self) -> Result<Box<MemoryConnection>, StoreError> {
-        self.inner.begin().await
+    fn release(&self, conn: Box<MemoryConnection>) {
+        self.inner.release(conn);
+    }
+
+    async fn begin_within(
+        &self,
+        time_max: std::time::Duration,
+    ) -> Result<Box<MemoryConnection>, StoreError> {
+        self.inner.begin_within(time_max).await
     }
 
     async fn commit(&self, transaction: Box<MemoryConnection>) -> Result<(), StoreError> {
@@ -315,7 +328,7 @@ impl EventSource for Mutant {
         self.inner.rollback(transaction).await
     }
 
-    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
-        self.inner.is_retryable(error)
+    fn cause(&self, error: &(dyn Error + 'static)) -> Option<es::Cause> {
+        self.inner.cause(error)
     }
 }

@@ -115,6 +115,7 @@ mod tests {
             owner: owner.map(id),
             lease_left: None,
             attempts: 0,
+            failing_position: None,
             last_error: None,
         }]
     }

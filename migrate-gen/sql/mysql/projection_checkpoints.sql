@@ -28,8 +28,10 @@ create table {checkpoints} (
     owner varchar(255) null,
     lease_until datetime(6) null,
 
-    -- How often the event after the position has failed, and with what last.
+    -- Which event after the position was tried and not handled, how often it was (an attempt counts
+    -- before it is made), and what it failed with last.
     attempts int not null default 0,
+    failing_position bigint null,
     last_error text null,
 
     primary key (projection, partition_index),

@@ -114,8 +114,10 @@ create table "ShopCheckpoints" (
     owner text null,
     lease_until integer null,
 
-    -- How often the event after the position has failed, and with what last.
+    -- Which event after the position was tried and not handled, how often it was (an attempt counts
+    -- before it is made), and what it failed with last.
     attempts integer not null default 0,
+    failing_position integer null,
     last_error text null,
 
     primary key (projection, partition_index)

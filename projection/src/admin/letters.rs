@@ -79,7 +79,9 @@ pub async fn dead_letters<S: EventSource>(
     count_max: u32,
 ) -> Result<Vec<DeadLetter>, StoreError> {
     let mut conn = source.acquire().await?;
-    source.store().dead_letters(&mut conn, projection, after, count_max).await
+    let letters = source.store().dead_letters(&mut conn, projection, after, count_max).await?;
+    source.release(conn);
+    Ok(letters)
 }
 
 /// Handles the dead letters of one stream again, in order, in transactions of up to 500: each is
@@ -110,7 +112,10 @@ where
     loop {
         let letters = {
             let mut conn = source.acquire().await?;
-            source.store().dead_letter_queue(&mut conn, &name, stream, RETRIED_MAX).await?
+            let store = source.store();
+            let letters = store.dead_letter_queue(&mut conn, &name, stream, RETRIED_MAX).await?;
+            source.release(conn);
+            letters
         };
         if letters.is_empty() {
             return Ok(RetriedLetters::Handled(handled));
@@ -183,7 +188,7 @@ where
             if let Err(error) = source.rollback(tx).await {
                 debug!(error = &error as &dyn std::error::Error, "the rollback failed");
             }
-            if source.is_retryable(&*error) {
+            if source.cause(&*error) > Some(es::Cause::Statement) {
                 let transaction = es::TransactionState::Ended;
                 return Err(StoreError::Retryable { transaction, source: error }.into());
             }
@@ -258,6 +263,7 @@ async fn partition_of<S: EventSource>(
 ) -> Result<Partition, DeadLetterError> {
     let mut conn = source.acquire().await?;
     let checkpoints = source.store().checkpoints(&mut conn, projection).await?;
+    source.release(conn);
     find(checkpoints.into_iter().map(|one| one.partition), projection, stream)
 }
 
@@ -285,6 +291,7 @@ async fn events_of<S: EventSource>(
         let read = source.store().read_below(&mut conn, after, position, &all, limit).await?;
         events.extend(read.events.into_iter().map(|event| (event.position(), event)));
     }
+    source.release(conn);
     let find = |letter: &DeadLetter| {
         events.remove(&letter.position).ok_or_else(|| DeadLetterError::MissingEvent {
             projection: projection.clone(),

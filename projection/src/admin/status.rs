@@ -100,6 +100,7 @@ pub async fn status<S: EventSource>(source: &S) -> Result<Vec<ProjectionStatus>,
     for state in states {
         all.push(look_at(source.store(), &mut conn, state, horizon).await?);
     }
+    source.release(conn);
     Ok(all)
 }
 
@@ -119,10 +120,13 @@ pub async fn status_of<S: EventSource>(
     let mut conn = source.acquire().await?;
     let states = source.store().projections(&mut conn).await?;
     let Some(state) = states.into_iter().find(|state| state.name == *projection) else {
+        source.release(conn);
         return Ok(None);
     };
     let horizon = source.store().horizon(&mut conn, Position::START).await?.position;
-    look_at(source.store(), &mut conn, state, horizon).await.map(Some)
+    let status = look_at(source.store(), &mut conn, state, horizon).await?;
+    source.release(conn);
+    Ok(Some(status))
 }
 
 async fn look_at<T: ProjectionStore>(

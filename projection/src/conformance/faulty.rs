@@ -44,8 +44,15 @@ impl<S: EventSource> EventSource for Faulty<S> {
         self.inner.acquire().await
     }
 
-    async fn begin(&self) -> Result<S::Transaction, StoreError> {
-        self.inner.begin().await
+    fn release(&self, conn: S::Pooled) {
+        self.inner.release(conn);
+    }
+
+    async fn begin_within(
+        &self,
+        time_max: std::time::Duration,
+    ) -> Result<S::Transaction, StoreError> {
+        self.inner.begin_within(time_max).await
     }
 
     fn appended(&self) -> impl Future<Output = ()> + Send {
@@ -54,6 +61,10 @@ impl<S: EventSource> EventSource for Faulty<S> {
 
     async fn check_open(&self, transaction: &mut S::Transaction) -> Result<(), StoreError> {
         self.inner.check_open(transaction).await
+    }
+
+    async fn probe(&self, transaction: &mut S::Transaction) -> Result<(), StoreError> {
+        self.inner.probe(transaction).await
     }
 
     async fn commit(&self, transaction: S::Transaction) -> Result<(), StoreError> {
@@ -72,7 +83,7 @@ impl<S: EventSource> EventSource for Faulty<S> {
         self.inner.rollback(transaction).await
     }
 
-    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
-        self.inner.is_retryable(error)
+    fn cause(&self, error: &(dyn Error + 'static)) -> Option<es::Cause> {
+        self.inner.cause(error)
     }
 }

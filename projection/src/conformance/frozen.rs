@@ -60,12 +60,19 @@ impl<S: EventSource> EventSource for Frozen<S> {
         self.inner.acquire().await
     }
 
-    async fn begin(&self) -> Result<S::Transaction, StoreError> {
+    fn release(&self, conn: S::Pooled) {
+        self.inner.release(conn);
+    }
+
+    async fn begin_within(
+        &self,
+        time_max: std::time::Duration,
+    ) -> Result<S::Transaction, StoreError> {
         if self.freezes_at_begin.swap(false, Ordering::Relaxed) {
             self.is_frozen.send_replace(true);
         }
         self.thawed().await;
-        self.inner.begin().await
+        self.inner.begin_within(time_max).await
     }
 
     fn appended(&self) -> impl Future<Output = ()> + Send {
@@ -76,6 +83,10 @@ impl<S: EventSource> EventSource for Frozen<S> {
         self.inner.check_open(transaction).await
     }
 
+    async fn probe(&self, transaction: &mut S::Transaction) -> Result<(), StoreError> {
+        self.inner.probe(transaction).await
+    }
+
     async fn commit(&self, transaction: S::Transaction) -> Result<(), StoreError> {
         self.inner.commit(transaction).await
     }
@@ -84,7 +95,7 @@ impl<S: EventSource> EventSource for Frozen<S> {
         self.inner.rollback(transaction).await
     }
 
-    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
-        self.inner.is_retryable(error)
+    fn cause(&self, error: &(dyn Error + 'static)) -> Option<es::Cause> {
+        self.inner.cause(error)
     }
 }

@@ -40,11 +40,18 @@ impl<S: EventSource> EventSource for Rendezvous<S> {
         self.inner.acquire().await
     }
 
-    async fn begin(&self) -> Result<S::Transaction, StoreError> {
+    fn release(&self, conn: S::Pooled) {
+        self.inner.release(conn);
+    }
+
+    async fn begin_within(
+        &self,
+        time_max: std::time::Duration,
+    ) -> Result<S::Transaction, StoreError> {
         if self.begun.fetch_add(1, Ordering::Relaxed) == FIRST_BATCH {
             self.barrier.wait().await;
         }
-        self.inner.begin().await
+        self.inner.begin_within(time_max).await
     }
 
     fn appended(&self) -> impl Future<Output = ()> + Send {
@@ -55,6 +62,10 @@ impl<S: EventSource> EventSource for Rendezvous<S> {
         self.inner.check_open(transaction).await
     }
 
+    async fn probe(&self, transaction: &mut S::Transaction) -> Result<(), StoreError> {
+        self.inner.probe(transaction).await
+    }
+
     async fn commit(&self, transaction: S::Transaction) -> Result<(), StoreError> {
         self.inner.commit(transaction).await
     }
@@ -63,7 +74,7 @@ impl<S: EventSource> EventSource for Rendezvous<S> {
         self.inner.rollback(transaction).await
     }
 
-    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
-        self.inner.is_retryable(error)
+    fn cause(&self, error: &(dyn Error + 'static)) -> Option<es::Cause> {
+        self.inner.cause(error)
     }
 }

@@ -8,8 +8,8 @@ use es::memory::{MemoryConnection, MemoryStore};
 use es::{
     AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, Event,
     EventFilter, EventSource, EventStore, ExpectedVersion, Horizon, Partition, PartitionCheckpoint,
-    PersistedEvent, Position, ProjectionName, ReadWindow, StoreError, Stream, StreamId, Version,
-    VersionRange,
+    Position, ProjectionName, ReadWindow, StoreError, Stream, StreamId, Version, VersionRange,
+    WindowEvents,
 };
 use projection::conformance::{late_commit_over, run, two_processors_over};
 
@@ -152,7 +152,7 @@ impl EventStore for Broken {
         conn: &mut MemoryConnection,
         window: ReadWindow,
         filter: &EventFilter,
-    ) -> Result<Vec<PersistedEvent>, StoreError> {
+    ) -> Result<WindowEvents, StoreError> {
         self.inner.read_window(conn, window, filter).await
     }
 
@@ -175,8 +175,15 @@ impl EventSource for Broken {
         self.inner.acquire().await
     }
 
-    async fn begin(&self) -> Result<Box<MemoryConnection>, StoreError> {
-        self.inner.begin().await
+    fn release(&self, conn: Box<MemoryConnection>) {
+        self.inner.release(conn);
+    }
+
+    async fn begin_within(
+        &self,
+        time_max: std::time::Duration,
+    ) -> Result<Box<MemoryConnection>, StoreError> {
+        self.inner.begin_within(time_max).await
     }
 
     async fn commit(&self, transaction: Box<MemoryConnection>) -> Result<(), StoreError> {
@@ -187,7 +194,7 @@ impl EventSource for Broken {
         self.inner.rollback(transaction).await
     }
 
-    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
-        self.inner.is_retryable(error)
+    fn cause(&self, error: &(dyn Error + 'static)) -> Option<es::Cause> {
+        self.inner.cause(error)
     }
 }

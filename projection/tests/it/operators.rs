@@ -91,14 +91,21 @@ impl EventSource for Hooked {
         EventSource::acquire(&self.inner).await
     }
 
-    async fn begin(&self) -> Result<Self::Transaction, StoreError> {
+    fn release(&self, conn: Self::Pooled) {
+        self.inner.release(conn);
+    }
+
+    async fn begin_within(
+        &self,
+        time_max: std::time::Duration,
+    ) -> Result<Self::Transaction, StoreError> {
         let number = self.begins.fetch_add(1, Ordering::SeqCst) + 1;
         if let Some((at, hook)) = &self.before_begin
             && number == *at
         {
             hook().await;
         }
-        EventSource::begin(&self.inner).await
+        EventSource::begin_within(&self.inner, time_max).await
     }
 
     async fn commit(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
@@ -113,8 +120,8 @@ impl EventSource for Hooked {
         Ok(())
     }
 
-    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
-        EventSource::is_retryable(&self.inner, error)
+    fn cause(&self, error: &(dyn Error + 'static)) -> Option<es::Cause> {
+        EventSource::cause(&self.inner, error)
     }
 }
 

@@ -76,12 +76,19 @@ impl EventSource for Chaos {
         self.inner.acquire().await
     }
 
-    async fn begin(&self) -> Result<Box<MemoryConnection>, StoreError> {
+    fn release(&self, conn: Box<MemoryConnection>) {
+        self.inner.release(conn);
+    }
+
+    async fn begin_within(
+        &self,
+        time_max: std::time::Duration,
+    ) -> Result<Box<MemoryConnection>, StoreError> {
         self.gate.pass().await;
         if self.gate.is_lost() {
             return Err(lost());
         }
-        self.inner.begin().await
+        self.inner.begin_within(time_max).await
     }
 
     async fn commit(&self, transaction: Box<MemoryConnection>) -> Result<(), StoreError> {
@@ -99,8 +106,8 @@ impl EventSource for Chaos {
         self.inner.rollback(transaction).await
     }
 
-    fn is_retryable(&self, error: &(dyn Error + 'static)) -> bool {
-        self.inner.is_retryable(error)
+    fn cause(&self, error: &(dyn Error + 'static)) -> Option<es::Cause> {
+        self.inner.cause(error)
     }
 }
 
