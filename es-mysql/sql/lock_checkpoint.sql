@@ -12,7 +12,8 @@ select
   replay_until,
   stop_at,
   attempts,
-  failing_position
+  failing_position,
+  attempt_began_at is not null as is_attempt_open
 from {checkpoints}
 where projection = ?
   and partition_index = ?

@@ -11,4 +11,5 @@ on duplicate key update
   lease_until = null,
   attempts = 0,
   failing_position = null,
+  attempt_began_at = null,
   last_error = null

@@ -10,6 +10,7 @@ set
   lease_until = coalesce(utc_timestamp(6) + interval ? microsecond, lease_until),
   attempts = 0,
   failing_position = null,
+  attempt_began_at = null,
   last_error = null
 where projection = ?
   and partition_index = ?

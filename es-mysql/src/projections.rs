@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use es::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Failure,
+    Attempt, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch,
     Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
     ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
 };
@@ -320,18 +320,19 @@ impl ProjectionStore for MySqlEventStore {
         rows.iter().map(record::worker).collect()
     }
 
-    async fn record_failure(
+    async fn record_attempt(
         &self,
         conn: &mut MySqlConnection,
         projection: &ProjectionName,
         partition: Partition,
         epoch: Epoch,
-        failure: Failure<'_>,
+        attempt: Attempt<'_>,
     ) -> Result<(), StoreError> {
-        sqlx::query(self.projections.record_failure.clone())
-            .bind(i32::try_from(failure.attempts).unwrap_or(i32::MAX))
-            .bind(failure.position.get())
-            .bind(failure.error)
+        sqlx::query(self.projections.record_attempt.clone())
+            .bind(i32::try_from(attempt.attempts).unwrap_or(i32::MAX))
+            .bind(attempt.position.map(Position::get))
+            .bind(attempt.error)
+            .bind(attempt.error)
             .bind(projection.as_str())
             .bind(partition.index())
             .bind(epoch.get())

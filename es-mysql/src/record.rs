@@ -80,6 +80,7 @@ pub(crate) fn checkpoint(
         stop_at: row.try_get(3).map_err(store_error)?,
         attempts: row.try_get::<i32, _>(4).map_err(store_error)?.into(),
         failing_position: row.try_get(5).map_err(store_error)?,
+        is_attempt_open: row.try_get(6).map_err(store_error)?,
         partition_total: settings.try_get::<i32, _>(0).map_err(store_error)?.into(),
         is_paused: settings.try_get(1).map_err(store_error)?,
         has_dead_letters: settings.try_get::<i64, _>(2).map_err(store_error)? != 0,

@@ -21,4 +21,5 @@ on conflict (projection, partition_index) do update set
   lease_until = null,
   attempts = 0,
   failing_position = null,
+  attempt_began_at = null,
   last_error = null

@@ -10,6 +10,7 @@ set
   lease_until = coalesce(clock_timestamp() + $6::bigint * interval '1 microsecond', lease_until),
   attempts = 0,
   failing_position = null,
+  attempt_began_at = null,
   last_error = null
 where projection = $1
   and partition_index = $2

@@ -23,7 +23,7 @@ pub(crate) struct ProjectionStatements {
     pub(crate) heartbeat: SqlStr,
     pub(crate) leave: SqlStr,
     pub(crate) workers: SqlStr,
-    pub(crate) record_failure: SqlStr,
+    pub(crate) record_attempt: SqlStr,
     pub(crate) dead_letters: SqlStr,
     pub(crate) dead_letter_queue: SqlStr,
     pub(crate) dead_letter_counts: SqlStr,
@@ -95,7 +95,7 @@ impl ProjectionStatements {
             heartbeat: trusted(statement!("heartbeat.sql", workers = workers)),
             leave: trusted(statement!("leave.sql", workers = workers)),
             workers: trusted(statement!("workers.sql", workers = workers)),
-            record_failure: trusted(statement!("record_failure.sql", checkpoints = checkpoints)),
+            record_attempt: trusted(statement!("record_attempt.sql", checkpoints = checkpoints)),
             dead_letters: trusted(statement!("dead_letters.sql", dead_letters = dead_letters)),
             dead_letter_queue: trusted(statement!(
                 "dead_letter_queue.sql",

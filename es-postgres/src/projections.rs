@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use es::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Failure,
+    Attempt, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch,
     Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
     ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
 };
@@ -325,21 +325,21 @@ impl ProjectionStore for PgEventStore {
         rows.iter().map(record::worker).collect()
     }
 
-    async fn record_failure(
+    async fn record_attempt(
         &self,
         conn: &mut PgConnection,
         projection: &ProjectionName,
         partition: Partition,
         epoch: Epoch,
-        failure: Failure<'_>,
+        attempt: Attempt<'_>,
     ) -> Result<(), StoreError> {
-        self.query(&self.projections.record_failure)
+        self.query(&self.projections.record_attempt)
             .bind(projection.as_str())
             .bind(i32::from(partition.index()))
             .bind(epoch.get())
-            .bind(i32::try_from(failure.attempts).unwrap_or(i32::MAX))
-            .bind(failure.position.get())
-            .bind(failure.error)
+            .bind(i32::try_from(attempt.attempts).unwrap_or(i32::MAX))
+            .bind(attempt.position.map(Position::get))
+            .bind(attempt.error)
             .execute(conn)
             .await
             .map_err(store_error)?;

@@ -9,6 +9,7 @@ select
   stop_at,
   attempts,
   failing_position,
+  attempt_began_at is not null as is_attempt_open,
   (select partition_total from {projections} where name = projection) as partition_total,
   (select is_paused from {projections} where name = projection) as is_paused,
   exists (

@@ -10,6 +10,7 @@ set
   lease_until = coalesce(cast((julianday('now') - 2440587.5) * 86400000000 as integer) + ?6, lease_until),
   attempts = 0,
   failing_position = null,
+  attempt_began_at = null,
   last_error = null
 where projection = ?1
   and partition_index = ?2

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use es::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Failure,
+    Attempt, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch,
     Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
     ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
 };
@@ -308,21 +308,21 @@ impl ProjectionStore for SqliteEventStore {
         rows.iter().map(record::worker).collect()
     }
 
-    async fn record_failure(
+    async fn record_attempt(
         &self,
         conn: &mut SqliteConnection,
         projection: &ProjectionName,
         partition: Partition,
         epoch: Epoch,
-        failure: Failure<'_>,
+        attempt: Attempt<'_>,
     ) -> Result<(), StoreError> {
-        sqlx::query(self.projections.record_failure.clone())
+        sqlx::query(self.projections.record_attempt.clone())
             .bind(projection.as_str().to_owned())
             .bind(partition.index())
             .bind(epoch.get())
-            .bind(i64::from(failure.attempts))
-            .bind(failure.position.get())
-            .bind(failure.error.map(str::to_owned))
+            .bind(i64::from(attempt.attempts))
+            .bind(attempt.position.map(Position::get))
+            .bind(attempt.error.map(str::to_owned))
             .execute(conn)
             .await
             .map_err(store_error)?;

@@ -101,9 +101,10 @@ pub(crate) fn checkpoint(
         stop_at: row.try_get(3).map_err(store_error)?,
         attempts: row.try_get::<i64, _>(4).map_err(store_error)?,
         failing_position: row.try_get(5).map_err(store_error)?,
-        partition_total: row.try_get::<i64, _>(6).map_err(store_error)?,
-        is_paused: row.try_get(7).map_err(store_error)?,
-        has_dead_letters: row.try_get::<bool, _>(8).map_err(store_error)?,
+        is_attempt_open: row.try_get(6).map_err(store_error)?,
+        partition_total: row.try_get::<i64, _>(7).map_err(store_error)?,
+        is_paused: row.try_get(8).map_err(store_error)?,
+        has_dead_letters: row.try_get::<bool, _>(9).map_err(store_error)?,
     };
     Checkpoint::from_record(record, projection, partition)
 }

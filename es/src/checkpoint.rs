@@ -84,6 +84,8 @@ pub struct Checkpoint {
     pub attempts: u32,
     /// Which event after the checkpoint was tried and not handled, if one was.
     pub failing_position: Option<Position>,
+    /// Whether the last of these attempts has begun and not ended: its process is at it, or died.
+    pub is_attempt_open: bool,
     /// Whether an operator has paused the projection.
     pub is_paused: bool,
     /// Whether the projection, in whichever partition, has dead letters.
@@ -100,6 +102,7 @@ pub struct CheckpointRecord {
     pub stop_at: Option<i64>,
     pub attempts: i64,
     pub failing_position: Option<i64>,
+    pub is_attempt_open: bool,
     pub partition_total: i64,
     pub is_paused: bool,
     pub has_dead_letters: bool,
@@ -130,6 +133,7 @@ impl Checkpoint {
             stop_at: record.stop_at.map(position).transpose()?,
             attempts: u32::try_from(record.attempts).map_err(|_| corrupt(record.attempts))?,
             failing_position: record.failing_position.map(position).transpose()?,
+            is_attempt_open: record.is_attempt_open,
             is_paused: record.is_paused,
             has_dead_letters: record.has_dead_letters,
         })

@@ -56,7 +56,7 @@ pub use partition::{InvalidPartition, Partition, SLOT_COUNT, Slot};
 pub use persisted_event::{DecodeError, EventRecord, PersistedEvent, SharedStrings};
 pub use position::Position;
 pub use projection_state::{
-    DeadLetter, DeadLetterRecord, Failure, PartitionRecord, PartitionSeed, PartitionState,
+    Attempt, DeadLetter, DeadLetterRecord, PartitionRecord, PartitionSeed, PartitionState,
     ProjectionState, WorkerId,
 };
 pub use projection_store::ProjectionStore;

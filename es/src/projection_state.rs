@@ -138,7 +138,7 @@ impl PartitionState {
             lease_left: left.filter(|micros| *micros > 0).map(Duration::from_micros),
             attempts: u32::try_from(record.attempts).map_err(|_| corrupt())?,
             failing_position: record.failing_position.map(position).transpose()?,
-            last_error: record.last_error,
+            last_error: record.last_error.filter(|error| !error.is_empty()),
         })
     }
 
@@ -148,15 +148,16 @@ impl PartitionState {
     }
 }
 
-/// What a worker notes about the event after a checkpoint: before it tries it, so that the attempt
-/// counts even if its process does not live to see the end, and when it has failed.
+/// What a worker notes about the event after a checkpoint: that it begins to handle it, so that the
+/// attempt counts even if its process does not live to see the end; and what came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failure<'a> {
-    /// Where the event stands.
-    pub position: Position,
+pub struct Attempt<'a> {
+    /// Where the event stands; `None` if it is not an event that fails.
+    pub position: Option<Position>,
     /// How often it was tried, this time included.
     pub attempts: u32,
-    /// What it failed with; `None` keeps what was noted before.
+    /// What it failed with, empty to forget what was noted before. `None` if the attempt begins
+    /// now: the error of the one before is kept.
     pub error: Option<&'a str>,
 }
 

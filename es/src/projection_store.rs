@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::{
-    CheckpointStore, DeadLetter, Epoch, Failure, Partition, PartitionSeed, PartitionState,
+    Attempt, CheckpointStore, DeadLetter, Epoch, Partition, PartitionSeed, PartitionState,
     Position, ProjectionName, ProjectionState, StoreError, StreamId, WorkerId,
 };
 
@@ -131,13 +131,13 @@ pub trait ProjectionStore: CheckpointStore {
 
     /// Notes an attempt at the event after the checkpoint, if the partition is still of this
     /// epoch.
-    fn record_failure(
+    fn record_attempt(
         &self,
         conn: &mut Self::Connection,
         projection: &ProjectionName,
         partition: Partition,
         epoch: Epoch,
-        failure: Failure<'_>,
+        attempt: Attempt<'_>,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The dead letters of a projection after a position, in position order, `count_max` at most.

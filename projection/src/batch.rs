@@ -310,8 +310,8 @@ where
             let mut conn = source.acquire().await?;
             let (name, partition, epoch) = (&self.name, self.partition, self.epoch);
             let store = source.store();
-            let failure = es::Failure { position, attempts, error: Some(&text) };
-            store.record_failure(&mut conn, name, partition, epoch, failure).await?;
+            let attempt = es::Attempt { position: Some(position), attempts, error: Some(&text) };
+            store.record_attempt(&mut conn, name, partition, epoch, attempt).await?;
             source.release(conn);
             Ok::<(), StoreError>(())
         };

@@ -19,7 +19,7 @@ macro_rules! forward_projection_store {
             heartbeat(projection: &$crate::ProjectionName, worker: &$crate::WorkerId, alive_for: ::std::time::Duration) -> ();
             leave(projection: &$crate::ProjectionName, worker: &$crate::WorkerId) -> ();
             workers(projection: &$crate::ProjectionName) -> Vec<$crate::WorkerId>;
-            record_failure(projection: &$crate::ProjectionName, partition: $crate::Partition, epoch: $crate::Epoch, failure: $crate::Failure<'_>) -> ();
+            record_attempt(projection: &$crate::ProjectionName, partition: $crate::Partition, epoch: $crate::Epoch, attempt: $crate::Attempt<'_>) -> ();
             dead_letters(projection: &$crate::ProjectionName, after: $crate::Position, count_max: u32) -> Vec<$crate::DeadLetter>;
             dead_letter_queue(projection: &$crate::ProjectionName, stream: &$crate::StreamId, count_max: u32) -> Vec<$crate::DeadLetter>;
             dead_letter_counts(projection: &$crate::ProjectionName) -> Vec<(u16, u64)>;

@@ -6,7 +6,7 @@ use super::Harness;
 use super::checkpoints::name;
 use super::fixture::Fixture;
 use crate::{
-    CheckpointError, CheckpointMove, CheckpointStore, Epoch, Failure, Partition, PartitionState,
+    Attempt, CheckpointError, CheckpointMove, CheckpointStore, Epoch, Partition, PartitionState,
     Position, ProjectionStore, WorkerId,
 };
 
@@ -202,8 +202,8 @@ pub async fn failures_are_noted_and_forgotten<H: Harness>(harness: H) {
     let mut conn = store.conn().await;
     for (epoch, attempts, error) in [(Epoch::FIRST, 3, "poison"), (Epoch::FIRST.next(), 9, "no")] {
         let (p, all) = (name("p"), Partition::ALL);
-        let failure = Failure { position: Position::from(1), attempts, error: Some(error) };
-        let noted = store.store().record_failure(&mut conn, &p, all, epoch, failure);
+        let attempt = Attempt { position: Some(1.into()), attempts, error: Some(error) };
+        let noted = store.store().record_attempt(&mut conn, &p, all, epoch, attempt);
         noted.await.expect("noted, or ignored");
     }
     drop(conn);

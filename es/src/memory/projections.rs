@@ -9,7 +9,7 @@ use super::connection::MemoryConnection;
 use super::state::{Lock, State, Transaction};
 use super::tables::{PartitionKey, PartitionRow};
 use crate::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Failure,
+    Attempt, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch,
     Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
     ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
 };
@@ -104,6 +104,7 @@ impl CheckpointStore for MemoryStore {
                     lease_until: to.lease.map(|lease| now + lease).or(row.lease_until),
                     attempts: 0,
                     failing_position: None,
+                    is_attempt_open: false,
                     last_error: None,
                     ..row
                 }),
@@ -335,18 +336,19 @@ impl ProjectionStore for MemoryStore {
         })
     }
 
-    async fn record_failure(
+    async fn record_attempt(
         &self,
         conn: &mut MemoryConnection,
         projection: &ProjectionName,
         partition: Partition,
         epoch: Epoch,
-        failure: Failure<'_>,
+        attempt: Attempt<'_>,
     ) -> Result<(), StoreError> {
         change_in_epoch(conn, key(projection, partition), epoch, |row, _| PartitionRow {
-            attempts: failure.attempts,
-            failing_position: Some(failure.position),
-            last_error: failure.error.map(str::to_owned).or(row.last_error),
+            attempts: attempt.attempts,
+            failing_position: attempt.position,
+            is_attempt_open: attempt.error.is_none(),
+            last_error: attempt.error.map(str::to_owned).or(row.last_error),
             ..row
         })?;
         Ok(())

@@ -46,6 +46,7 @@ pub(super) struct PartitionRow {
     pub(super) lease_until: Option<Duration>,
     pub(super) attempts: u32,
     pub(super) failing_position: Option<Position>,
+    pub(super) is_attempt_open: bool,
     pub(super) last_error: Option<String>,
 }
 
@@ -60,6 +61,7 @@ impl From<PartitionSeed> for PartitionRow {
             lease_until: None,
             attempts: 0,
             failing_position: None,
+            is_attempt_open: false,
             last_error: None,
         }
     }
@@ -112,6 +114,7 @@ impl View<'_> {
             is_paused: self.projection(&key.0).is_some_and(|state| state.is_paused),
             attempts: row.attempts,
             failing_position: row.failing_position,
+            is_attempt_open: row.is_attempt_open,
             has_dead_letters: !self.dead_letters(&key.0).is_empty(),
         })
     }

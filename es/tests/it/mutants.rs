@@ -244,6 +244,7 @@ impl CheckpointStore for Mutant {
                     stop_at: None,
                     attempts: 0,
                     failing_position: None,
+                    is_attempt_open: false,
                     is_paused: false,
                     has_dead_letters: false,
                 })

@@ -142,9 +142,11 @@ create table `projection_checkpoints` (
     lease_until datetime(6) null,
 
     -- Which event after the position was tried and not handled, how often it was (an attempt counts
-    -- before it is made), and what it failed with last.
+    -- before it is made), when the attempt began that has not ended yet, and what the event failed
+    -- with last.
     attempts int not null default 0,
     failing_position bigint null,
+    attempt_began_at datetime(6) null,
     last_error text null,
 
     primary key (projection, partition_index),
