@@ -9,7 +9,7 @@ use es::{PartitionState, ProjectionName, WorkerId};
 pub(crate) struct Rebalance {
     /// Partitions to claim, by index, in this order.
     pub(crate) claim: Vec<u16>,
-    /// Partitions to give up after the current batch, by index.
+    /// Partitions to give up, by index: those that run after their current batch.
     pub(crate) release: Vec<u16>,
 }
 
@@ -19,6 +19,10 @@ pub(crate) struct Rebalance {
 /// A worker that has too many gives the highest up; one that has too few claims what is free. The
 /// shares of all workers add up to the number of partitions, so nothing stays free for long, and
 /// nobody claims what another is entitled to.
+///
+/// A partition that is leased to `me` and does not run was claimed without an answer. No other
+/// worker can have it, so `me` claims it again before anything else, or gives it up at once if its
+/// share is full.
 pub(crate) fn rebalance(
     projection: &ProjectionName,
     me: &WorkerId,
@@ -27,21 +31,23 @@ pub(crate) fn rebalance(
     running: &BTreeSet<u16>,
 ) -> Rebalance {
     let share = fair_share(projection, me, workers, partitions.len());
-    let excess = running.len().saturating_sub(share);
-    let release = running.iter().rev().take(excess).copied().collect();
-    // What has this worker's name but is not running was claimed without an answer.
-    let claimable = |state: &&PartitionState| {
-        let is_mine = state.owner.as_ref() == Some(me);
-        (state.is_free() || is_mine) && !running.contains(&state.partition.index())
-    };
-    let mut claim: Vec<u16> =
-        partitions.iter().filter(claimable).map(|state| state.partition.index()).collect();
+    let (excess, room) = (running.len().saturating_sub(share), share.saturating_sub(running.len()));
+    let idle = || partitions.iter().filter(|state| !running.contains(&state.partition.index()));
+    let index = |state: &PartitionState| state.partition.index();
+
+    let unanswered = idle().filter(|state| !state.is_free() && state.owner.as_ref() == Some(me));
+    let mut claim: Vec<u16> = unanswered.map(index).collect();
+    let mut release = claim.split_off(room.min(claim.len()));
+    release.extend(running.iter().rev().take(excess));
+
+    let mut free: Vec<u16> = idle().filter(|state| state.is_free()).map(index).collect();
     // Workers that come at the same time do not all begin with the same one.
-    if !claim.is_empty() {
-        let first = usize::try_from(hash(projection, me)).unwrap_or(0) % claim.len();
-        claim.rotate_left(first);
+    if !free.is_empty() {
+        let first = usize::try_from(hash(projection, me)).unwrap_or(0) % free.len();
+        free.rotate_left(first);
     }
-    claim.truncate(share.saturating_sub(running.len()));
+    claim.extend(free);
+    claim.truncate(room);
     Rebalance { claim, release }
 }
 
@@ -92,47 +98,77 @@ mod tests {
         }
     }
 
+    /// Who owns a partition, and whether its owner knows.
+    type Owner = Option<(usize, bool)>;
+
+    fn workers(count: usize) -> Vec<WorkerId> {
+        (0..count).map(|id| WorkerId::new(format!("w{id}")).unwrap()).collect()
+    }
+
+    /// What the worker of this number plans, and which partitions it runs.
+    fn plan(number: usize, workers: &[WorkerId], owners: &[Owner]) -> (Rebalance, BTreeSet<u16>) {
+        let p = ProjectionName::new("p").unwrap();
+        let total = u16::try_from(owners.len()).unwrap();
+        let owner = |of: &Owner| of.map(|(of, _)| &workers[of]);
+        let states = (0..total).zip(owners).map(|(index, of)| state(index, total, owner(of)));
+        let states: Vec<PartitionState> = states.collect();
+        let is_run = |(_, of): &(u16, &Owner)| **of == Some((number, true));
+        let running = (0..total).zip(owners).filter(is_run).map(|(index, _)| index).collect();
+        (rebalance(&p, &workers[number], workers, &states, &running), running)
+    }
+
     proptest! {
-        /// Whoever had what before: after two rounds in any order every partition has one owner,
-        /// and no worker has two more than another.
+        /// Whatever the owners were before, and whichever claims had no answer: after two rounds in
+        /// any order every partition has one owner, which runs it, and no worker has two more than
+        /// another.
         #[test]
         fn workers_come_to_even_shares(
-            total in 1_u16..40,
+            total in 1_usize..40,
             count in 1_usize..10,
-            before in prop::collection::vec(prop::option::of(0_usize..10), 40),
+            before in prop::collection::vec(prop::option::of((0_usize..10, any::<bool>())), 40),
         ) {
-            let p = ProjectionName::new("p").unwrap();
-            let workers: Vec<WorkerId> =
-                (0..count).map(|id| WorkerId::new(format!("w{id}")).unwrap()).collect();
-            let mut owners: Vec<Option<usize>> = before[..usize::from(total)]
-                .iter()
-                .map(|owner| owner.filter(|owner| *owner < count))
-                .collect();
+            let workers = workers(count);
+            let mut owners: Vec<Owner> =
+                before[..total].iter().map(|of| of.filter(|(of, _)| *of < count)).collect();
             for _ in 0..2 {
-                for (number, me) in workers.iter().enumerate() {
-                    let states: Vec<PartitionState> = (0..total)
-                        .zip(&owners)
-                        .map(|(index, owner)| state(index, total, owner.map(|of| &workers[of])))
-                        .collect();
-                    let running: BTreeSet<u16> =
-                        (0..total).filter(|index| owners[usize::from(*index)] == Some(number)).collect();
-                    let plan = rebalance(&p, me, &workers, &states, &running);
-                    prop_assert!(plan.claim.is_empty() || plan.release.is_empty());
+                for number in 0..count {
+                    let (plan, _) = plan(number, &workers, &owners);
                     for index in plan.release {
-                        prop_assert!(running.contains(&index));
-                        owners[usize::from(index)] = None;
+                        let owner = std::mem::take(&mut owners[usize::from(index)]);
+                        prop_assert_eq!(owner.map(|(of, _)| of), Some(number));
                     }
                     for index in plan.claim {
-                        prop_assert_eq!(owners[usize::from(index)], None);
-                        owners[usize::from(index)] = Some(number);
+                        let owner = owners[usize::from(index)].replace((number, true));
+                        prop_assert!(owner.is_none_or(|owner| owner == (number, false)));
                     }
                 }
             }
-            prop_assert!(owners.iter().all(Option::is_some), "{:?}", owners);
+            prop_assert!(owners.iter().all(|of| of.is_some_and(|(_, runs)| runs)), "{:?}", owners);
             let counts: Vec<usize> = (0..count)
-                .map(|number| owners.iter().filter(|owner| **owner == Some(number)).count())
+                .map(|number| owners.iter().filter(|of| **of == Some((number, true))).count())
                 .collect();
             prop_assert!(counts.iter().max().unwrap() - counts.iter().min().unwrap() <= 1);
+        }
+
+        /// What a worker owns without knowing it is claimed or given up in the first round, and no
+        /// plan leads beyond the share.
+        #[test]
+        fn a_claim_without_an_answer_is_not_forgotten(
+            total in 1_usize..40,
+            count in 1_usize..10,
+            owners in prop::collection::vec(prop::option::of((0_usize..10, any::<bool>())), 40),
+        ) {
+            let workers = workers(count);
+            let owners: Vec<Owner> =
+                owners[..total].iter().map(|of| of.filter(|(of, _)| *of < count)).collect();
+            for number in 0..count {
+                let (Rebalance { claim, release }, running) = plan(number, &workers, &owners);
+                for (index, _) in (0..).zip(&owners).filter(|(_, of)| **of == Some((number, false))) {
+                    prop_assert!(claim.contains(&index) != release.contains(&index), "{}", index);
+                }
+                let kept = running.iter().filter(|index| !release.contains(index)).count();
+                prop_assert!(kept + claim.len() <= total.div_ceil(count));
+            }
         }
     }
 }

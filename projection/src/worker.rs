@@ -351,6 +351,9 @@ impl<'a, S: EventSource> Shift<'a, S> {
                 self.failed.remove(&(state.name.clone(), index))
             {
                 self.release(&state.name, partition, epoch).await?;
+            } else if let Some(one) = partitions.iter().find(|one| one.partition.index() == index) {
+                // Claimed without an answer, and more than the share by now.
+                self.release(&state.name, one.partition, one.epoch).await?;
             }
         }
         for index in plan.claim {

@@ -34,6 +34,8 @@ pub(super) struct World {
     jumped: Arc<Mutex<Duration>>,
     is_cured: Arc<AtomicBool>,
     workers: Vec<Actor>,
+    /// Those that were told to stop and have not stopped yet.
+    leavers: Vec<Actor>,
     started: u64,
     disturbed_at: Instant,
     was_rescaling: bool,
@@ -61,6 +63,7 @@ impl World {
             jumped,
             is_cured: Arc::default(),
             workers: Vec::new(),
+            leavers: Vec::new(),
             started: 0,
             disturbed_at: Instant::now(),
             was_rescaling: false,
@@ -99,6 +102,9 @@ impl World {
             self.watch(Duration::from_millis(pause)).await;
             self.act().await;
         }
+        while !writer.is_finished() {
+            self.watch(Duration::from_millis(100)).await;
+        }
         writer.await.expect("the writer does not fail");
         self.settle().await;
     }
@@ -113,7 +119,7 @@ impl World {
             6 if self.workers.len() > 1 => {
                 let leaver = self.workers.swap_remove(self.random.usize(..self.workers.len()));
                 leaver.stop.cancel();
-                tokio::spawn(async move { ended(leaver.task.await) });
+                self.leavers.push(leaver);
             }
             7..10 => {
                 let until = Duration::from_millis(self.random.u64(0..6_000));
@@ -143,11 +149,16 @@ impl World {
                 } else {
                     admin::resume(&self.store, &mut tx, &name()).await
                 };
-                if set.is_ok() {
-                    self.store.commit(tx).await.expect("it commits");
-                    break;
+                match set {
+                    Ok(true) => {
+                        self.store.commit(tx).await.expect("it commits");
+                        break;
+                    }
+                    // Nobody has registered it yet.
+                    Ok(false) => return,
+                    // A lock.
+                    Err(_) => self.store.rollback(tx).await.expect("it rolls back"),
                 }
-                self.store.rollback(tx).await.expect("it rolls back");
                 sleep(Duration::from_millis(7)).await;
             }
             if is_paused {
@@ -180,9 +191,14 @@ impl World {
                 let has_ended = actor.task.is_finished();
                 assert!(!has_ended, "seed {}: {:?}", self.seed, (&mut actor.task).await);
             }
+            for leaver in self.leavers.extract_if(.., |leaver| leaver.task.is_finished()) {
+                ended(leaver.task.await);
+            }
             let Some(status) = self.status().await else { continue };
             let is_rescaling = status.state.rescale_to.is_some();
-            let stands_still = self.workers.iter().any(|actor| actor.gate.stands_still());
+            // One that leaves may stand still inside a transaction, too.
+            let mut all = self.workers.iter().chain(&self.leavers);
+            let stands_still = all.any(|actor| actor.gate.stands_still());
             if stands_still || is_rescaling != self.was_rescaling {
                 self.was_rescaling = is_rescaling;
                 self.disturbed();
@@ -216,7 +232,7 @@ impl World {
             panic!("seed {}: {error}\n{:#?}", self.seed, self.store);
         });
         self.retry_all().await;
-        for actor in self.workers.drain(..) {
+        for actor in self.workers.drain(..).chain(self.leavers.drain(..)) {
             actor.stop.cancel();
             ended(actor.task.await);
         }
