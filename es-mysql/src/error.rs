@@ -1,7 +1,15 @@
 //! What the errors of MySQL and MariaDB mean to a caller.
 
+mod codes;
+
+use std::error::Error;
+use std::io;
+
 use es::{Cause, StoreError, TransactionState};
+use sqlx::error::DatabaseError;
 use sqlx::mysql::MySqlDatabaseError;
+
+use codes::Kind;
 
 /// What `migrate-gen --database` calls it.
 pub(crate) const DATABASE: &str = "mysql";
@@ -20,6 +28,7 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
         Kind::StatementUndone => retryable(TransactionState::Usable, error),
         Kind::TransactionUseless => retryable(TransactionState::MustRollBack, error),
         Kind::TransactionEnded => retryable(TransactionState::Ended, error),
+        Kind::ServerUnable => StoreError::Unavailable { source: error.into() },
         Kind::NoTransaction => {
             StoreError::NoTransaction { reason: WHY_A_TRANSACTION, source: error.into() }
         }
@@ -31,20 +40,68 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
         Kind::NoConnection => StoreError::ConnectionLost { source: error.into() },
         Kind::NoTable => StoreError::SchemaMissing { database: DATABASE, source: error.into() },
         Kind::TooLarge => StoreError::TooLarge { source: error.into() },
+        Kind::CounterExhausted => StoreError::corrupt(format!(
+            "no position is left, because somebody gave an event the largest there is: delete \
+             that event and set the table's auto_increment back ({error})"
+        )),
         Kind::Undecodable => StoreError::corrupt(error.to_string()),
-        Kind::Duplicate | Kind::Other => StoreError::database(error),
+        Kind::Duplicate | Kind::Statement => StoreError::database(error),
     }
 }
 
-/// Whose fault an error of the driver is.
-pub(crate) fn error_cause(error: &sqlx::Error) -> Cause {
-    match kind(error) {
+/// Whose fault an error is, if it is the driver's: the driver's own type, what it wraps, or what
+/// shows when somebody has wrapped it transparently, which hides its outermost layer.
+pub(crate) fn error_cause(error: &(dyn Error + 'static)) -> Option<Cause> {
+    if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+        return Some(kind_cause(kind(error)));
+    }
+    if let Some(error) = error.downcast_ref::<Box<dyn DatabaseError>>() {
+        return Some(kind_cause(server_kind(&**error)));
+    }
+    if let Some(error) = error.downcast_ref::<MySqlDatabaseError>() {
+        return Some(kind_cause(server_error_kind(error)));
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return is_lost(error.kind()).then_some(Cause::Transaction);
+    }
+    let text = error.to_string();
+    let hidden = [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed, sqlx::Error::WorkerCrashed];
+    let is_hidden = hidden.iter().any(|hidden| text == hidden.to_string());
+    is_hidden.then_some(Cause::Transaction)
+}
+
+fn kind_cause(kind: Kind) -> Cause {
+    match kind {
+        Kind::ServerUnable => Cause::Server,
         Kind::StatementUndone
         | Kind::TransactionUseless
         | Kind::TransactionEnded
+        | Kind::NoTransaction
         | Kind::NoConnection => Cause::Transaction,
         _ => Cause::Statement,
     }
+}
+
+/// What becomes of a connection, not of a file.
+fn is_lost(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{
+        AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset,
+        HostUnreachable, NetworkDown, NetworkUnreachable, NotConnected, TimedOut, UnexpectedEof,
+    };
+    matches!(
+        kind,
+        AddrNotAvailable
+            | BrokenPipe
+            | ConnectionAborted
+            | ConnectionRefused
+            | ConnectionReset
+            | HostUnreachable
+            | NetworkDown
+            | NetworkUnreachable
+            | NotConnected
+            | TimedOut
+            | UnexpectedEof
+    )
 }
 
 /// Whether a unique key refused a row. The statement is undone, the transaction goes on.
@@ -84,76 +141,36 @@ fn duplicate_key(error: &sqlx::Error) -> Option<Key> {
     }
 }
 
-enum Kind {
-    /// The statement had no effect and can be repeated; the transaction is open.
-    StatementUndone,
-    /// The transaction is open, and only another one can succeed.
-    TransactionUseless,
-    /// The server has rolled the transaction back and ended it.
-    TransactionEnded,
-    NoTransaction,
-    InTransaction,
-    NoConnection,
-    NoTable,
-    TooLarge,
-    Duplicate,
-    Undecodable,
-    Other,
-}
-
 fn kind(error: &sqlx::Error) -> Kind {
     match error {
-        sqlx::Error::Database(error) => match error.try_downcast_ref::<MySqlDatabaseError>() {
-            Some(error) => database_kind(error.number()),
-            None => Kind::Other,
-        },
-        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolTimedOut => {
-            Kind::NoConnection
-        }
-        sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Kind::Undecodable,
-        _ => Kind::Other,
+        sqlx::Error::Database(error) => server_kind(&**error),
+        // A protocol error is an answer that cannot be understood: nothing further on this
+        // connection can be.
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::Protocol(_)
+        | sqlx::Error::WorkerCrashed
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::BeginFailed => Kind::NoConnection,
+        sqlx::Error::ColumnDecode { .. }
+        | sqlx::Error::Decode(_)
+        | sqlx::Error::ColumnIndexOutOfBounds { .. } => Kind::Undecodable,
+        _ => Kind::Statement,
     }
 }
 
-/// By the server's numbers, <https://dev.mysql.com/doc/mysql-errors/8.0/en/server-error-reference.html>
-/// and <https://mariadb.com/kb/en/mariadb-error-code-reference/>.
-fn database_kind(number: u16) -> Kind {
-    match number {
-        // ER_LOCK_WAIT_TIMEOUT; ER_QUERY_INTERRUPTED, ER_QUERY_TIMEOUT and MariaDB's
-        // ER_STATEMENT_TIMEOUT; ER_TOO_MANY_CONCURRENT_TRXS; ER_NEED_REPREPARE.
-        1205 | 1317 | 3024 | 1969 | 1637 | 1615 => Kind::StatementUndone,
-        // ER_TABLE_DEF_CHANGED; ER_OPTION_PREVENTS_STATEMENT and ER_READ_ONLY_MODE, which a primary
-        // says that has just become a replica.
-        1412 | 1290 | 1836 => Kind::TransactionUseless,
-        // ER_LOCK_DEADLOCK; ER_CHECKREAD, by which MariaDB says that a row has changed since the
-        // snapshot; ER_LOCK_TABLE_FULL.
-        1213 | 1020 | 1206 => Kind::TransactionEnded,
-        // ER_SP_DOES_NOT_EXIST, said of a savepoint.
-        1305 => Kind::NoTransaction,
-        // ER_CANT_CHANGE_TX_CHARACTERISTICS.
-        1568 => Kind::InTransaction,
-        // ER_CON_COUNT_ERROR, ER_SERVER_SHUTDOWN, ER_FORCING_CLOSE, ER_ABORTING_CONNECTION,
-        // ER_NET_READ_ERROR to ER_NET_WRITE_INTERRUPTED, ER_NEW_ABORTING_CONNECTION,
-        // ER_USER_LIMIT_REACHED, MariaDB's ER_CONNECTION_KILLED, ER_CLIENT_INTERACTION_TIMEOUT,
-        // and what clients call a lost connection.
-        1040
-        | 1053
-        | 1080
-        | 1152
-        | 1158..=1161
-        | 1184
-        | 1203
-        | 1226
-        | 1927
-        | 2006
-        | 2013
-        | 4031 => Kind::NoConnection,
-        // ER_NO_SUCH_TABLE, ER_BAD_FIELD_ERROR, ER_NO_DB_ERROR, ER_BAD_DB_ERROR.
-        1146 | 1054 | 1046 | 1049 => Kind::NoTable,
-        // ER_NET_PACKET_TOO_LARGE, ER_DATA_TOO_LONG, ER_TOO_BIG_ROWSIZE.
-        1153 | 1406 | 1118 => Kind::TooLarge,
-        // ER_DUP_ENTRY.
-        1062 => Kind::Duplicate,
-        _ => Kind::Other,
+fn server_kind(error: &dyn DatabaseError) -> Kind {
+    match error.try_downcast_ref::<MySqlDatabaseError>() {
+        Some(error) => server_error_kind(error),
+        None => Kind::Statement,
+    }
+}
+
+fn server_error_kind(error: &MySqlDatabaseError) -> Kind {
+    match codes::kind(error.number(), error.code()) {
+        // The same number says that a function of the user's is not there.
+        Kind::NoTransaction if !error.message().contains("SAVEPOINT") => Kind::Statement,
+        kind => kind,
     }
 }

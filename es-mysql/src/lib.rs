@@ -47,6 +47,26 @@
 //!
 //! Savepoints and user variables whose names begin with `es_` are the library's own.
 //!
+//! # Dropped futures and time limits
+//!
+//! A future of sqlx 0.9 that is dropped in the middle of an answer (by a timeout, or a web
+//! framework whose client went away) leaves its connection there: the header of a packet is read
+//! and its body is not, and what is read next is taken for a header. Given back to its pool, the
+//! connection is tested, the test never returns, and the pool has one connection less for good.
+//! Nothing that is given only `&mut MySqlConnection` can cure that, so **`append` and every read on
+//! a connection of your own are not cancel safe**: after dropping one, do not give the connection
+//! back, but close it (`PoolConnection::close_on_drop`, `detach`), or let the work run to its end in
+//! a task of its own.
+//!
+//! Transactions and connections of [`MySqlSource`] are cancel safe: dropped in the middle of
+//! something they are closed, and the server rolls back. `source.begin()`, `append(&mut tx, …)`,
+//! `source.commit(tx)` is the way to append in a request that can be dropped.
+//!
+//! The server itself ends a transaction of [`MySqlSource`] whose client hangs: on MariaDB by
+//! `idle_transaction_timeout` and `max_statement_time`, on MySQL by `wait_timeout` and, for selects,
+//! `max_execution_time`; on both by `innodb_lock_wait_timeout` and `lock_wait_timeout`. They are the
+//! session's variables, made smaller for the transaction and put back when it ends.
+//!
 //! # Reading the log
 //!
 //! Positions are drawn before transactions commit, so the log is read behind a horizon, below
@@ -120,6 +140,7 @@ mod size;
 mod source;
 mod statements;
 mod store;
+mod time_limits;
 
 pub use source::MySqlSource;
 pub use sqlx;

@@ -6,16 +6,16 @@ use std::time::Duration;
 use es::{Cause, EventSource, StoreError};
 use es_sqlx::{PoolTransaction, PooledConnection};
 use sqlx::pool::PoolConnection;
-use sqlx::{MySql, MySqlConnection, MySqlPool, SqlSafeStr};
+use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, SqlSafeStr};
 
 use crate::MySqlEventStore;
 use crate::error::{error_cause, store_error};
+use crate::time_limits;
 
 /// READ COMMITTED, so that handlers do not lock gaps; and a savepoint that ends with the
 /// transaction. sqlx gives a connection back with its transaction open when the future that begins
 /// it is dropped at the wrong moment: the rollback is for that.
-const BEGIN: &str = "rollback; \
-                     set transaction isolation level read committed; \
+const BEGIN: &str = "set transaction isolation level read committed; \
                      start transaction; \
                      savepoint es_open";
 
@@ -47,6 +47,19 @@ impl MySqlSource {
     }
 }
 
+impl MySqlSource {
+    async fn end(
+        &self,
+        mut transaction: PoolTransaction<MySql>,
+        sql: String,
+    ) -> Result<(), StoreError> {
+        let end = sqlx::raw_sql(AssertSqlSafe(sql));
+        end.execute(&mut *transaction).await.map_err(store_error)?;
+        transaction.ended();
+        Ok(())
+    }
+}
+
 impl EventSource for MySqlSource {
     type Connection = MySqlConnection;
     type Store = MySqlEventStore;
@@ -65,33 +78,46 @@ impl EventSource for MySqlSource {
         conn.release();
     }
 
-    async fn begin_within(&self, _time_max: Duration) -> Result<Self::Transaction, StoreError> {
-        let begin = BEGIN.into_sql_str();
+    /// The server ends the session of a transaction that pauses for longer, and a statement that
+    /// takes longer; on MySQL it ends a statement that only waits, and selects. The limits are
+    /// whole seconds, rounded up, and the session's own where they are smaller.
+    async fn begin_within(&self, time_max: Duration) -> Result<Self::Transaction, StoreError> {
+        let begin = format!("rollback; {}; {BEGIN}", time_limits::set(time_max));
+        let begin = AssertSqlSafe(begin).into_sql_str();
         PoolTransaction::begin(&self.pool, begin, ABANDON).await.map_err(store_error)
     }
 
     /// A deadlock makes the server end the transaction, and the next statement would commit by
     /// itself. The savepoint ends with the transaction.
     async fn check_open(&self, transaction: &mut Self::Transaction) -> Result<(), StoreError> {
-        let release = sqlx::raw_sql("release savepoint es_open");
-        match release.execute(&mut **transaction).await.map_err(store_error) {
-            Ok(_) => Ok(()),
-            Err(StoreError::NoTransaction { source, .. }) => {
-                Err(StoreError::NoTransaction { reason: HIDDEN_ERROR, source })
-            }
-            Err(error) => Err(error),
-        }
+        ask(transaction, "release savepoint es_open").await
+    }
+
+    /// The savepoint is there again for [`check_open`](EventSource::check_open).
+    async fn probe(&self, transaction: &mut Self::Transaction) -> Result<(), StoreError> {
+        ask(transaction, "release savepoint es_open; savepoint es_open").await
     }
 
     async fn commit(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
-        transaction.commit().await.map_err(store_error)
+        // In this order, so that an error always means that nothing was committed.
+        self.end(transaction, format!("{}; commit", time_limits::put_back())).await
     }
 
     async fn rollback(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
-        transaction.rollback().await.map_err(store_error)
+        self.end(transaction, format!("rollback; {}", time_limits::put_back())).await
     }
 
     fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause> {
-        es::cause(error, |error| error.downcast_ref().map(error_cause))
+        es::cause(error, error_cause)
+    }
+}
+
+async fn ask(conn: &mut MySqlConnection, question: &'static str) -> Result<(), StoreError> {
+    match sqlx::raw_sql(question).execute(conn).await.map_err(store_error) {
+        Ok(_) => Ok(()),
+        Err(StoreError::NoTransaction { source, .. }) => {
+            Err(StoreError::NoTransaction { reason: HIDDEN_ERROR, source })
+        }
+        Err(error) => Err(error),
     }
 }

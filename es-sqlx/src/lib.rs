@@ -121,6 +121,15 @@ impl<DB: Database> PoolTransaction<DB> {
         self.conn.release();
         Ok(())
     }
+
+    /// Gives the connection back after a statement of the caller's own has ended the transaction.
+    /// The driver, which still counts it as open, sends a rollback of nothing with what comes next.
+    pub fn ended(mut self) {
+        while DB::TransactionManager::get_transaction_depth(&self.conn) > 0 {
+            DB::TransactionManager::start_rollback(&mut self.conn);
+        }
+        self.conn.release();
+    }
 }
 
 impl<DB: Database> Deref for PoolTransaction<DB> {

@@ -40,6 +40,10 @@ impl MySqlHarness {
         url().database(&self.database)
     }
 
+    pub(crate) fn database(&self) -> &str {
+        &self.database
+    }
+
     /// A connection of its own, set up like the others.
     pub(crate) async fn connect(&self) -> MySqlConnection {
         let mut conn = self.options().connect().await.expect("the server accepts connections");

@@ -2,7 +2,9 @@
 //!
 //! The tests need a server: `cargo xtask test` starts one.
 
+mod causes;
 mod conflicts;
+mod dropped;
 mod failures;
 mod harness;
 mod horizon;
@@ -10,6 +12,7 @@ mod plans;
 mod proxy;
 mod schedule;
 mod sessions;
+mod time_limits;
 mod wire;
 
 /// The clauses of the store, in REPEATABLE READ, which is the server's default.
