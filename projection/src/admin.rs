@@ -18,7 +18,7 @@ use es::{
 };
 use tracing::{debug, info};
 
-pub use letters::{DeadLetterError, RetriedLetters, dead_letters, retry, skip};
+pub use letters::{DeadLetterError, RetriedLetters, dead_letters, retry, retry_within, skip};
 pub use status::{PartitionStatus, ProjectionStatus, Rebuild, status, status_of};
 
 use crate::rescale::{RescalePlan, is_drained, next_epoch, plan_rescale};

@@ -17,6 +17,7 @@ mod handling;
 mod operations;
 mod policies;
 mod polls;
+mod races;
 mod rendezvous;
 mod workers;
 
@@ -29,6 +30,7 @@ pub use frozen::Frozen;
 pub use handling::*;
 pub use operations::*;
 pub use policies::*;
+pub use races::*;
 pub use rendezvous::Rendezvous;
 pub use workers::*;
 
@@ -77,6 +79,10 @@ macro_rules! conformance_tests {
             a_reset_projection_replays_while_workers_run
             a_deleted_projection_stays_deleted_while_workers_run
             whoever_waits_sees_what_he_appended
+            a_rescale_before_each_transaction_of_a_retry_is_noticed
+            who_waits_for_a_rescale_goes_on_after_it
+            a_handler_that_hangs_in_a_retry_has_failed
+            what_the_database_undoes_in_a_retry_is_not_the_events_fault
         );
         $($crate::conformance_tests!(@capability $capability $harness);)*
     };

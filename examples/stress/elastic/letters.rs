@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::{CheckpointError, Position, StreamId};
+use es::{Position, StreamId};
 use projection::Projection;
 use projection::admin::{self, DeadLetterError, RetriedLetters};
 use tokio::time::sleep;
@@ -80,7 +80,7 @@ impl Letters {
 /// Whether it comes from what others do at the same time.
 fn is_passing(error: &DeadLetterError) -> bool {
     match error {
-        DeadLetterError::Checkpoint(CheckpointError::PartitionCount { .. }) => true,
+        DeadLetterError::Undone { .. } => true,
         DeadLetterError::Checkpoint(error) => error.is_retryable(),
         DeadLetterError::Store(error) => error.is_retryable(),
         _ => false,

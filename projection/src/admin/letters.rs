@@ -1,28 +1,40 @@
 //! Dead letters: look at them, try them again, skip them.
 
-use std::collections::BTreeMap;
+use std::error::Error;
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use es::{
-    CheckpointError, CheckpointStore, DeadLetter, EventFilter, EventSource, EventStore, Partition,
-    PersistedEvent, Position, ProjectionName, ProjectionStore, ReadLimit, StoreError, StreamId,
+    Cause, Checkpoint, CheckpointError, CheckpointStore, DeadLetter, EventFilter, EventSource,
+    EventStore, Partition, PartitionState, PersistedEvent, Position, ProjectionName,
+    ProjectionStore, ReadLimit, Slot, StoreError, StreamId, TRANSACTION_TIME_MAX, TransactionState,
 };
 use thiserror::Error;
-use tracing::{debug, info};
+use tokio::time::{Instant, timeout};
+use tracing::{debug, info, warn};
 
 use crate::batch::{contained, error_text};
-use crate::{EventContext, HandlerError, Projection};
+use crate::{EventContext, HandlerError, HandlerPanicked, Projection};
 
 /// How many dead letters one transaction handles again.
 const RETRIED_MAX: u32 = 500;
 
+/// How many bytes of payloads and metadata it handles: one event more than fit, at most.
+const RETRIED_BYTES_MAX: usize = 8 << 20;
+
+/// By how much the database's time limit exceeds the handler's, so that the handler's is first.
+const TIME_MARGIN: Duration = Duration::from_secs(1);
+
+/// How often in a row somebody else may change what a retry goes by.
+const CHANGES_MAX: u32 = 20;
+
 /// What came of trying dead letters again.
 #[derive(Debug)]
 pub enum RetriedLetters {
-    /// So many were handled; the stream has none left.
+    /// This many were handled; the stream has none left.
     Handled(usize),
-    /// So many were handled and committed, then this one failed again. It and those behind it are
-    /// dead letters as before.
+    /// Some were handled and committed, then this one failed again. It and those after it are dead
+    /// letters as before.
     Failed {
         /// How many were handled before.
         handled: usize,
@@ -53,8 +65,22 @@ pub enum DeadLetterError {
         position: Position,
     },
 
-    /// The partition's checkpoint could not be locked. If the error says that the projection has
-    /// another number of partitions, it was rescaled just now: try again.
+    /// The database undid the transaction in which the dead letters were handled, or cannot serve
+    /// now. The event is not to blame: try again.
+    #[error(
+        "the database undid the transaction that handled event {position}, a dead letter of \
+         projection {projection}: try again"
+    )]
+    Undone {
+        /// The projection.
+        projection: ProjectionName,
+        /// The event that was being handled.
+        position: Position,
+        /// What the handler said.
+        source: HandlerError,
+    },
+
+    /// The partition's checkpoint could not be locked.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
 
@@ -84,12 +110,13 @@ pub async fn dead_letters<S: EventSource>(
     Ok(letters)
 }
 
-/// Handles the dead letters of one stream again, in order, in transactions of up to 500: each is
-/// handled once, and is a dead letter no more in the same transaction. Events of the stream that
-/// a worker comes to meanwhile queue behind, and are handled as well.
+/// Handles the dead letters of one stream again, in order, in transactions of up to 500 events and
+/// 8 MiB: each is handled once, and is a dead letter no more in the same transaction. Events of the
+/// stream that a worker comes to meanwhile queue after them, and are handled as well.
 ///
 /// The effects are those of `projection`, which must be what the workers run. The partition's
-/// checkpoint is locked meanwhile, so its worker waits.
+/// checkpoint is locked meanwhile, so its worker waits. The handler may take 60 seconds for an
+/// event, see [`retry_within`].
 ///
 /// # Errors
 ///
@@ -107,126 +134,60 @@ where
     S: EventSource,
     P: Projection<S::Connection>,
 {
-    let name = projection.name();
-    let mut handled = 0;
-    loop {
-        let letters = {
-            let mut conn = source.acquire().await?;
-            let store = source.store();
-            let letters = store.dead_letter_queue(&mut conn, &name, stream, RETRIED_MAX).await?;
-            source.release(conn);
-            letters
-        };
-        if letters.is_empty() {
-            return Ok(RetriedLetters::Handled(handled));
-        }
-        // The log is read outside the transaction, as always.
-        let events = events_of(source, &name, &letters).await?;
-        let mut count = letters.len();
-        let failed = retry_in_transaction(source, projection, stream, &letters, &events).await?;
-        if let Some((index, _)) = &failed {
-            // What comes before it is good.
-            count = *index;
-            let (letters, events) = (&letters[..count], &events[..count]);
-            if !letters.is_empty() {
-                let again = retry_in_transaction(source, projection, stream, letters, events);
-                if let Some((index, source)) = again.await? {
-                    let position = events[index].position();
-                    return Ok(RetriedLetters::Failed { handled, position, source });
-                }
-            }
-        }
-        handled += count;
-        info!(projection = %name, %stream, events = count, "handled dead letters");
-        if let Some((index, error)) = failed {
-            let letter = &letters[index];
-            note_failure(source, &name, letter, &*error).await?;
-            let position = letter.position;
-            return Ok(RetriedLetters::Failed { handled, position, source: error });
-        }
-    }
+    retry_within(source, projection, stream, TRANSACTION_TIME_MAX).await
 }
 
-/// Handles the events and removes their dead letters, or neither; gives which one failed.
-async fn retry_in_transaction<S, P>(
+/// As [`retry`], with a time limit for each event. A handler that takes longer is dropped with its
+/// transaction, and its event has failed. After that time a transaction takes no further event.
+///
+/// # Errors
+///
+/// As [`retry`].
+///
+/// # Cancel safety
+///
+/// As [`retry`].
+pub async fn retry_within<S, P>(
     source: &S,
     projection: &P,
     stream: &StreamId,
-    letters: &[DeadLetter],
-    events: &[PersistedEvent],
-) -> Result<Option<(usize, HandlerError)>, DeadLetterError>
+    time_max: Duration,
+) -> Result<RetriedLetters, DeadLetterError>
 where
     S: EventSource,
     P: Projection<S::Connection>,
 {
-    let (store, name) = (source.store(), projection.name());
-    let partition = partition_of(source, &name, stream).await?;
-    let mut tx = source.begin().await?;
-    let checkpoint = store.lock_checkpoint(&mut tx, &name, partition).await?;
-    let now = store.dead_letter_queue(&mut tx, &name, stream, RETRIED_MAX).await?;
-    let positions: Vec<Position> = letters.iter().map(|letter| letter.position).collect();
-    if !now.iter().map(|letter| letter.position).zip(&positions).all(|(now, then)| now == *then)
-        || now.len() < positions.len()
-    {
-        // Somebody else has seen to some of them.
-        source.rollback(tx).await?;
-        return Err(StoreError::Retryable {
-            transaction: es::TransactionState::Ended,
-            source: "the dead letters have changed meanwhile".into(),
+    let retry = Retry { source, projection, name: projection.name(), stream, time_max };
+    let (mut handled, mut changes) = (0, 0);
+    let mut failed: Option<(DeadLetter, HandlerError)> = None;
+    loop {
+        let mut letters = retry.queue().await?;
+        if let Some((first, _)) = &failed {
+            // What comes before it is good.
+            letters.retain(|letter| letter.position < first.position);
         }
-        .into());
-    }
-    for (index, (letter, event)) in letters.iter().zip(events).enumerate() {
-        let context = EventContext {
-            replaying: event.position() <= checkpoint.replay_until,
-            position: event.position(),
-            attempt: letter.attempts.saturating_add(1),
-            partition,
-        };
-        let handled = async { projection.handle(&mut tx, event, &context).await };
-        if let Err(error) = contained(handled).await {
-            if let Err(error) = source.rollback(tx).await {
-                debug!(error = &error as &dyn std::error::Error, "the rollback failed");
+        if letters.is_empty() {
+            let Some((letter, source)) = failed else {
+                return Ok(RetriedLetters::Handled(handled));
+            };
+            retry.note_failure(&letter, &*source).await;
+            return Ok(RetriedLetters::Failed { handled, position: letter.position, source });
+        }
+        match retry.handle(letters).await? {
+            Tried::Handled(count) => {
+                (handled, changes) = (handled + count, 0);
+                info!(projection = %retry.name, %stream, events = count, "handled dead letters");
             }
-            if source.cause(&*error) > Some(es::Cause::Statement) {
-                let transaction = es::TransactionState::Ended;
-                return Err(StoreError::Retryable { transaction, source: error }.into());
-            }
-            return Ok(Some((index, error)));
+            Tried::Failed(letter, error) => failed = Some((letter, error)),
+            Tried::Changed if changes < CHANGES_MAX => changes += 1,
+            Tried::Changed => return Err(changed("the dead letters have").into()),
         }
     }
-    source.check_open(&mut tx).await?;
-    store.remove_dead_letters(&mut tx, &name, &positions).await?;
-    source.commit(tx).await?;
-    Ok(None)
-}
-
-async fn note_failure<S: EventSource>(
-    source: &S,
-    name: &ProjectionName,
-    letter: &DeadLetter,
-    error: &(dyn std::error::Error + Send + Sync + 'static),
-) -> Result<(), DeadLetterError> {
-    let partition = partition_of(source, name, &letter.stream).await?;
-    let mut tx = source.begin().await?;
-    source.store().lock_checkpoint(&mut tx, name, partition).await?;
-    let queue =
-        source.store().dead_letter_queue(&mut tx, name, &letter.stream, RETRIED_MAX).await?;
-    if !queue.iter().any(|queued| queued.position == letter.position) {
-        // Somebody else has handled or skipped it meanwhile: it must not come back.
-        return Ok(source.rollback(tx).await?);
-    }
-    let letter = DeadLetter {
-        attempts: letter.attempts.saturating_add(1),
-        error: Some(error_text(error)),
-        ..letter.clone()
-    };
-    source.store().put_dead_letters(&mut tx, name, &[letter]).await?;
-    Ok(source.commit(tx).await?)
 }
 
 /// Removes one dead letter without handling it; `false` if there is none at that position. The
-/// next of its stream can be tried then. Works in the caller's transaction.
+/// next of its stream can be tried then. Works in the caller's transaction, and waits for the
+/// batches that are being handled.
 ///
 /// # Errors
 ///
@@ -241,62 +202,234 @@ pub async fn skip<T: ProjectionStore>(
     projection: &ProjectionName,
     position: Position,
 ) -> Result<bool, DeadLetterError> {
-    let letters = store.dead_letters(conn, projection, position.previous(), 1).await?;
-    let Some(letter) = letters.into_iter().find(|letter| letter.position == position) else {
+    // The locks first: what is read after them is as they found it.
+    if store.lock_projection(conn, projection).await?.is_none() {
         return Ok(false);
-    };
-    let partitions = store.partitions(conn, projection).await?;
-    let partitions = partitions.iter().map(|state| state.partition);
-    let partition = find(partitions, projection, &letter.stream)?;
-    store.lock_checkpoint(conn, projection, partition).await?;
-    // It may have been handled while this waited for the lock.
+    }
+    store.lock_partitions(conn, projection).await?;
     let letters = store.dead_letters(conn, projection, position.previous(), 1).await?;
     let is_there = letters.iter().any(|letter| letter.position == position);
-    store.remove_dead_letters(conn, projection, &[position]).await?;
+    if is_there {
+        store.remove_dead_letters(conn, projection, &[position]).await?;
+    }
     Ok(is_there)
 }
 
-async fn partition_of<S: EventSource>(
-    source: &S,
-    projection: &ProjectionName,
-    stream: &StreamId,
-) -> Result<Partition, DeadLetterError> {
-    let mut conn = source.acquire().await?;
-    let checkpoints = source.store().checkpoints(&mut conn, projection).await?;
-    source.release(conn);
-    find(checkpoints.into_iter().map(|one| one.partition), projection, stream)
+/// Dead letters of one stream that are tried again.
+struct Retry<'a, S, P> {
+    source: &'a S,
+    projection: &'a P,
+    name: ProjectionName,
+    stream: &'a StreamId,
+    time_max: Duration,
 }
 
-fn find(
-    mut partitions: impl Iterator<Item = Partition>,
-    projection: &ProjectionName,
-    stream: &StreamId,
-) -> Result<Partition, DeadLetterError> {
-    partitions
-        .find(|partition| partition.contains(stream.slot()))
-        .ok_or_else(|| DeadLetterError::UnknownProjection { projection: projection.clone() })
+/// What came of one transaction with dead letters.
+enum Tried {
+    /// This many were handled and committed.
+    Handled(usize),
+    /// This one failed, and nothing was committed.
+    Failed(DeadLetter, HandlerError),
+    /// Somebody else has seen to some of them; nothing was committed.
+    Changed,
 }
 
-/// The events of dead letters, in their order.
-async fn events_of<S: EventSource>(
-    source: &S,
-    projection: &ProjectionName,
-    letters: &[DeadLetter],
-) -> Result<Vec<PersistedEvent>, DeadLetterError> {
-    let mut conn = source.acquire().await?;
-    let (limit, all) = (ReadLimit::new(NonZeroU32::MIN), EventFilter::default());
-    let mut events = BTreeMap::new();
-    for letter in letters {
-        let (after, position) = (letter.position.previous(), letter.position);
-        let read = source.store().read_below(&mut conn, after, position, &all, limit).await?;
-        events.extend(read.events.into_iter().map(|event| (event.position(), event)));
+/// A transaction that has the checkpoint of the stream's partition locked.
+struct Locked<T> {
+    tx: T,
+    partition: Partition,
+    checkpoint: Checkpoint,
+}
+
+#[derive(Debug, Error)]
+#[error("the handler took longer than {0:?}: let it do less, or retry with a longer time limit")]
+struct TookTooLong(Duration);
+
+impl<S, P> Retry<'_, S, P>
+where
+    S: EventSource,
+    P: Projection<S::Connection>,
+{
+    async fn queue(&self) -> Result<Vec<DeadLetter>, StoreError> {
+        let (store, mut conn) = (self.source.store(), self.source.acquire().await?);
+        let queue = store.dead_letter_queue(&mut conn, &self.name, self.stream, RETRIED_MAX);
+        let letters = queue.await?;
+        self.source.release(conn);
+        Ok(letters)
     }
-    source.release(conn);
-    let find = |letter: &DeadLetter| {
-        events.remove(&letter.position).ok_or_else(|| DeadLetterError::MissingEvent {
-            projection: projection.clone(),
-            position: letter.position,
-        })
-    };
-    letters.iter().map(find).collect()
+
+    /// Handles the first of these letters, as many as fit in one transaction, and removes them; or
+    /// neither.
+    async fn handle(&self, letters: Vec<DeadLetter>) -> Result<Tried, DeadLetterError> {
+        let (source, store) = (self.source, self.source.store());
+        // The log is read outside the transaction, as always.
+        let events = self.events_of(&letters).await?;
+        let Locked { mut tx, partition, checkpoint } =
+            self.begin_locked(self.time_max.saturating_add(TIME_MARGIN)).await?;
+        let now = store.dead_letter_queue(&mut tx, &self.name, self.stream, RETRIED_MAX).await?;
+        let now = now.iter().map(|letter| letter.position);
+        if !now.take(events.len()).eq(events.iter().map(PersistedEvent::position)) {
+            source.rollback(tx).await?;
+            return Ok(Tried::Changed);
+        }
+        let (started, mut handled) = (Instant::now(), Vec::new());
+        for (letter, event) in letters.into_iter().zip(&events) {
+            if !handled.is_empty() && started.elapsed() >= self.time_max {
+                break;
+            }
+            let context = EventContext {
+                replaying: event.position() <= checkpoint.replay_until,
+                position: event.position(),
+                attempt: letter.attempts.saturating_add(1),
+                partition,
+            };
+            let Err(error) = self.handle_one(&mut tx, event, &context).await else {
+                handled.push(event.position());
+                continue;
+            };
+            if error.is::<TookTooLong>() || error.is::<HandlerPanicked>() {
+                // It may have been in the middle of a statement: the connection is closed.
+                drop(tx);
+                return Ok(Tried::Failed(letter, error));
+            }
+            let is_undone = is_undone(source, &mut tx, &error).await;
+            if let Err(error) = source.rollback(tx).await {
+                debug!(error = &error as &dyn Error, "the rollback failed");
+            }
+            if !is_undone {
+                return Ok(Tried::Failed(letter, error));
+            }
+            let (projection, position) = (self.name.clone(), letter.position);
+            return Err(DeadLetterError::Undone { projection, position, source: error });
+        }
+        source.check_open(&mut tx).await?;
+        store.remove_dead_letters(&mut tx, &self.name, &handled).await?;
+        source.commit(tx).await?;
+        Ok(Tried::Handled(handled.len()))
+    }
+
+    async fn handle_one(
+        &self,
+        tx: &mut S::Transaction,
+        event: &PersistedEvent,
+        context: &EventContext,
+    ) -> Result<(), HandlerError> {
+        let handled = contained(async { self.projection.handle(tx, event, context).await });
+        let in_time = timeout(self.time_max, handled).await;
+        in_time.unwrap_or_else(|_| Err(TookTooLong(self.time_max).into()))
+    }
+
+    /// For operators to see. What it fails with is no reason to hide what the handler said.
+    async fn note_failure(&self, letter: &DeadLetter, error: &(dyn Error + Send + Sync + 'static)) {
+        let letter = DeadLetter {
+            attempts: letter.attempts.saturating_add(1),
+            error: Some(error_text(error)),
+            ..letter.clone()
+        };
+        if let Err(error) = self.replace(&letter).await {
+            let error = &error as &dyn Error;
+            warn!(error, position = letter.position.get(), "the failure could not be noted");
+        }
+    }
+
+    /// Writes a dead letter that is there.
+    async fn replace(&self, letter: &DeadLetter) -> Result<(), DeadLetterError> {
+        let (source, store) = (self.source, self.source.store());
+        let Locked { mut tx, .. } = self.begin_locked(TRANSACTION_TIME_MAX).await?;
+        let queue = store.dead_letter_queue(&mut tx, &self.name, self.stream, RETRIED_MAX).await?;
+        if queue.iter().any(|queued| queued.position == letter.position) {
+            store.put_dead_letters(&mut tx, &self.name, std::slice::from_ref(letter)).await?;
+        }
+        // If it is not there, somebody else has handled or skipped it: it must not come back.
+        Ok(source.commit(tx).await?)
+    }
+
+    /// Begins a transaction, and locks the checkpoint of the stream's partition in it.
+    ///
+    /// The projection stays unlocked, so that a handler which takes its time makes no worker wait
+    /// that starts or completes a rescale; the partition is looked up again if the projection was
+    /// rescaled before its lock was there. After that it cannot be: a rescale locks all of them.
+    async fn begin_locked(
+        &self,
+        time_max: Duration,
+    ) -> Result<Locked<S::Transaction>, DeadLetterError> {
+        for _ in 0..CHANGES_MAX {
+            let mut tx = self.source.begin_within(time_max).await?;
+            if let Some((partition, checkpoint)) = self.lock_in(&mut tx).await? {
+                return Ok(Locked { tx, partition, checkpoint });
+            }
+            self.source.rollback(tx).await?;
+        }
+        Err(changed("the number of partitions has").into())
+    }
+
+    /// Locks the checkpoint of the stream's partition; `None` if the projection was rescaled or
+    /// deleted meanwhile.
+    async fn lock_in(
+        &self,
+        tx: &mut S::Transaction,
+    ) -> Result<Option<(Partition, Checkpoint)>, DeadLetterError> {
+        let (store, slot) = (self.source.store(), self.stream.slot());
+        let Some(partition) = partition_of(slot, &store.partitions(tx, &self.name).await?) else {
+            return Err(DeadLetterError::UnknownProjection { projection: self.name.clone() });
+        };
+        match store.lock_checkpoint(tx, &self.name, partition).await {
+            Ok(checkpoint) => Ok(Some((partition, checkpoint))),
+            Err(CheckpointError::Store(error)) => Err(error.into()),
+            Err(error) => {
+                let now = partition_of(slot, &store.partitions(tx, &self.name).await?);
+                if now == Some(partition) { Err(error.into()) } else { Ok(None) }
+            }
+        }
+    }
+
+    /// The events of the first of these dead letters, as many as may be held in memory.
+    async fn events_of(
+        &self,
+        letters: &[DeadLetter],
+    ) -> Result<Vec<PersistedEvent>, DeadLetterError> {
+        let (store, mut conn) = (self.source.store(), self.source.acquire().await?);
+        let (limit, all) = (ReadLimit::new(NonZeroU32::MIN), EventFilter::default());
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        for letter in letters {
+            let (after, position) = (letter.position.previous(), letter.position);
+            let read = store.read_below(&mut conn, after, position, &all, limit).await?;
+            let Some(event) = read.events.into_iter().next() else {
+                self.source.release(conn);
+                let projection = self.name.clone();
+                return Err(DeadLetterError::MissingEvent { projection, position });
+            };
+            bytes += event.payload().len() + event.metadata().map_or(0, <[u8]>::len);
+            events.push(event);
+            if bytes >= RETRIED_BYTES_MAX {
+                break;
+            }
+        }
+        self.source.release(conn);
+        Ok(events)
+    }
+}
+
+/// Whether the database undid the transaction, so that the event is not to blame: by what the
+/// handler's error says or, if it says nothing, the transaction.
+async fn is_undone<S: EventSource>(
+    source: &S,
+    tx: &mut S::Transaction,
+    error: &HandlerError,
+) -> bool {
+    match source.cause(&**error) {
+        Some(cause) => cause > Cause::Statement,
+        None => source.probe(tx).await.is_err(),
+    }
+}
+
+/// The partition of a slot, whether its row is there or not; `None` if the projection is not.
+fn partition_of(slot: Slot, partitions: &[PartitionState]) -> Option<Partition> {
+    let total = partitions.first()?.partition.total();
+    Partition::split(total).ok()?.find(|partition| partition.contains(slot))
+}
+
+fn changed(what: &str) -> StoreError {
+    let source = format!("{what} changed {CHANGES_MAX} times in a row").into();
+    StoreError::Retryable { transaction: TransactionState::Usable, source }
 }

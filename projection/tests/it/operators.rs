@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use es::conformance::{Fixture, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
-use es::{EventSource, Partition, PersistedEvent, Position, ProjectionName, StoreError, StreamId};
+use es::{
+    Event, EventSource, Partition, PersistedEvent, Position, ProjectionName, StoreError, StreamId,
+};
 use futures_util::future::{BoxFuture, join};
-use projection::admin::{self, ResetTo, RetriedLetters};
+use projection::admin::{self, DeadLetterError, ResetTo, RetriedLetters};
 use projection::conformance::append_numbers;
 use projection::{
     EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, Worker,
@@ -27,10 +29,11 @@ async fn append(store: &MemoryStore, count: i64) {
     append_numbers(&fixture, count).await;
 }
 
-/// Notes what it was given, and parks number 3 while it is sick.
+/// Notes what it was given, taking its time, and parks number 3 while it is sick.
 #[derive(Default)]
 struct Noting {
     is_sick: AtomicBool,
+    takes: Duration,
     seen: Mutex<Vec<(i64, bool)>>,
 }
 
@@ -52,6 +55,7 @@ impl Projection<MemoryConnection> for Noting {
         if self.is_sick.load(Ordering::SeqCst) && event.payload_json::<i64>()? == 3 {
             return Err("poison".into());
         }
+        tokio::time::sleep(self.takes).await;
         conn.insert_row("p", event.position().get())?;
         let mut seen = self.seen.lock().expect("no panic while it is held");
         seen.push((event.position().get(), context.replaying));
@@ -68,12 +72,19 @@ struct Hooked {
     /// Before the transaction of this number.
     before_begin: Option<(usize, Hook)>,
     begins: AtomicUsize,
+    /// Whether a transaction that is asked says that it is lost.
+    is_lost: bool,
 }
 
 impl Hooked {
     fn new(inner: &MemoryStore) -> Self {
-        let inner = inner.clone();
-        Hooked { inner, after_rollback: None, before_begin: None, begins: AtomicUsize::new(0) }
+        Hooked {
+            inner: inner.clone(),
+            after_rollback: None,
+            before_begin: None,
+            begins: AtomicUsize::new(0),
+            is_lost: false,
+        }
     }
 }
 
@@ -106,6 +117,13 @@ impl EventSource for Hooked {
             hook().await;
         }
         EventSource::begin_within(&self.inner, time_max).await
+    }
+
+    async fn probe(&self, transaction: &mut Self::Transaction) -> Result<(), StoreError> {
+        if self.is_lost {
+            return Err(StoreError::ConnectionLost { source: "it is lost".into() });
+        }
+        self.inner.probe(transaction).await
     }
 
     async fn commit(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
@@ -160,6 +178,56 @@ async fn a_letter_that_was_handled_does_not_come_back() {
     let mut rows = store.connect().rows("p").expect("rows");
     rows.sort_unstable();
     assert_eq!(rows, (1..=10).collect::<Vec<i64>>());
+}
+
+/// An error that says nothing, from a transaction that cannot go on.
+#[tokio::test]
+async fn a_transaction_that_is_lost_in_a_retry_is_not_the_events_fault() {
+    let store = MemoryStore::default();
+    append(&store, 10).await;
+    let sick = Arc::new(Noting { is_sick: true.into(), ..Noting::default() });
+    catch_up(&store, &sick, Partition::ALL).await;
+    let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
+    let hooked = Hooked { is_lost: true, ..Hooked::new(&store) };
+    let undone = admin::retry(&hooked, &*sick, &stream).await;
+    assert!(matches!(undone, Err(DeadLetterError::Undone { .. })), "{undone:?}");
+    let letters = admin::dead_letters(&store, &name(), Position::START, 1).await;
+    assert_eq!(letters.expect("the dead letters are read")[0].attempts, 1);
+}
+
+/// Three events of 5 MiB: what one transaction handles, and holds in memory, has a limit in bytes.
+#[tokio::test]
+async fn a_retry_of_large_events_takes_several_transactions() {
+    let store = MemoryStore::default();
+    append(&store, 4).await;
+    let fixture = Fixture { harness: MemoryHarness, source: store.clone() };
+    let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
+    for _ in 0..3 {
+        let large = Event::new("Happened", vec![b'1'; 5 << 20]).expect("valid");
+        fixture.append(&stream, &[large]).await;
+    }
+    let sick = Arc::new(Noting { is_sick: true.into(), ..Noting::default() });
+    catch_up(&store, &sick, Partition::ALL).await;
+    let (hooked, cured) = (Hooked::new(&store), Noting::default());
+    let again = admin::retry(&hooked, &cured, &stream).await.expect("it is tried");
+    assert!(matches!(again, RetriedLetters::Handled(4)), "{again:?}");
+    assert_eq!(hooked.begins.load(Ordering::SeqCst), 2);
+}
+
+/// A transaction takes no further event when its time is over, and loses none it has handled.
+#[tokio::test(start_paused = true)]
+async fn a_retry_that_takes_long_takes_several_transactions() {
+    let store = MemoryStore::default();
+    append(&store, 25).await;
+    let sick = Arc::new(Noting { is_sick: true.into(), ..Noting::default() });
+    catch_up(&store, &sick, Partition::ALL).await;
+    let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
+    let slow = Noting { takes: Duration::from_secs(40), ..Noting::default() };
+    let hooked = Hooked::new(&store);
+    let again = admin::retry(&hooked, &slow, &stream).await.expect("it is tried");
+    assert!(matches!(again, RetriedLetters::Handled(5)), "{again:?}");
+    assert_eq!(hooked.begins.load(Ordering::SeqCst), 3, "60 seconds, so two events each");
+    assert_eq!(store.connect().rows("p").expect("rows").len(), 25);
 }
 
 /// One partition was behind the other when the projection was reset: what it had not handled is
