@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use es::{
     Attempt, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch,
     Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
-    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
+    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId, error_text,
 };
 use sqlx::{MySqlConnection, Row};
 
@@ -331,8 +331,8 @@ impl ProjectionStore for MySqlEventStore {
         sqlx::query(self.projections.record_attempt.clone())
             .bind(i32::try_from(attempt.attempts).unwrap_or(i32::MAX))
             .bind(attempt.position.map(Position::get))
-            .bind(attempt.error)
-            .bind(attempt.error)
+            .bind(attempt.error.map(error_text))
+            .bind(attempt.error.map(error_text))
             .bind(projection.as_str())
             .bind(partition.index())
             .bind(epoch.get())

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use chrono::NaiveDateTime;
 use es::{
     Checkpoint, CheckpointError, CheckpointRecord, DeadLetter, DeadLetterRecord, EventRecord,
-    ExistingEvent, Partition, PartitionCheckpoint, PartitionRecord, PartitionState, PersistedEvent,
-    ProjectionName, ProjectionState, SharedStrings, StoreError, StreamId, WorkerId,
+    ExistingEvent, NegativeNumber, Partition, PartitionCheckpoint, PartitionRecord, PartitionState,
+    PersistedEvent, ProjectionName, ProjectionState, SharedStrings, StoreError, StreamId, WorkerId,
 };
 use sqlx::Row;
 use sqlx::mysql::MySqlRow;
@@ -151,11 +151,11 @@ pub(crate) fn stream(row: &MySqlRow) -> Result<StreamId, StoreError> {
 }
 
 /// A `bigint` that is never negative.
-pub(crate) fn number<T: TryFrom<i64, Error = i64>>(
+pub(crate) fn number<T: TryFrom<i64, Error = NegativeNumber>>(
     row: &MySqlRow,
     column: usize,
 ) -> Result<T, StoreError> {
     let number: i64 = row.try_get(column).map_err(store_error)?;
     T::try_from(number)
-        .map_err(|negative| StoreError::corrupt(format!("a negative number, {negative}")))
+        .map_err(|negative| StoreError::corrupt(format!("a negative number: {negative}")))
 }

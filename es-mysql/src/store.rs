@@ -328,9 +328,9 @@ impl Prepared {
     /// `increment` apart, whatever other appenders do and whatever the lock mode is:
     /// <https://dev.mysql.com/doc/refman/8.0/en/innodb-auto-increment-handling.html>.
     fn written(&self, first: u64, count: usize) -> Result<Insertion, StoreError> {
-        let corrupt = |_| StoreError::corrupt(format!("an insert at position {first}"));
-        let first = Position::try_from(i64::try_from(first).map_err(|_| corrupt(0))?);
-        let first = first.map_err(corrupt)?;
+        let corrupt = || StoreError::corrupt(format!("an insert at position {first}"));
+        let first = Position::try_from(i64::try_from(first).map_err(|_| corrupt())?);
+        let first = first.map_err(|_| corrupt())?;
         let positions = (0..count as u64)
             .map(|index| first.saturating_add(index.saturating_mul(self.increment)))
             .collect();

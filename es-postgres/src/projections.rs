@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use es::{
     Attempt, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch,
     Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
-    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
+    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId, error_text,
 };
 use sqlx::{PgConnection, Row};
 
@@ -339,7 +339,7 @@ impl ProjectionStore for PgEventStore {
             .bind(epoch.get())
             .bind(i32::try_from(attempt.attempts).unwrap_or(i32::MAX))
             .bind(attempt.position.map(Position::get))
-            .bind(attempt.error)
+            .bind(attempt.error.map(error_text))
             .execute(conn)
             .await
             .map_err(store_error)?;

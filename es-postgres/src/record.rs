@@ -2,8 +2,9 @@
 
 use es::{
     Checkpoint, CheckpointError, CheckpointRecord, DeadLetter, DeadLetterRecord, ExistingEvent,
-    InsertedEvents, Insertion, Partition, PartitionCheckpoint, PartitionRecord, PartitionState,
-    Position, ProjectionName, ProjectionState, StoreError, StreamId, Version, WorkerId,
+    InsertedEvents, Insertion, NegativeNumber, Partition, PartitionCheckpoint, PartitionRecord,
+    PartitionState, Position, ProjectionName, ProjectionState, StoreError, StreamId, Version,
+    WorkerId,
 };
 use sqlx::Row;
 use sqlx::postgres::PgRow;
@@ -132,11 +133,11 @@ pub(crate) fn stream(row: &PgRow) -> Result<StreamId, StoreError> {
 }
 
 /// A `bigint` that is never negative.
-pub(crate) fn number<T: TryFrom<i64, Error = i64>>(
+pub(crate) fn number<T: TryFrom<i64, Error = NegativeNumber>>(
     row: &PgRow,
     column: usize,
 ) -> Result<T, StoreError> {
     let number: i64 = row.try_get(column).map_err(store_error)?;
     T::try_from(number)
-        .map_err(|negative| StoreError::corrupt(format!("a negative number, {negative}")))
+        .map_err(|negative| StoreError::corrupt(format!("a negative number: {negative}")))
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use es::{
     Attempt, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch,
     Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
-    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
+    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId, error_text,
 };
 use serde_json::{Value, json};
 use sqlx::{Row, SqliteConnection};
@@ -322,7 +322,7 @@ impl ProjectionStore for SqliteEventStore {
             .bind(epoch.get())
             .bind(i64::from(attempt.attempts))
             .bind(attempt.position.map(Position::get))
-            .bind(attempt.error.map(str::to_owned))
+            .bind(attempt.error.map(|error| error_text(error).into_owned()))
             .execute(conn)
             .await
             .map_err(store_error)?;

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use es::{
     Checkpoint, CheckpointError, CheckpointRecord, DeadLetter, DeadLetterRecord, EventRecord,
-    ExistingEvent, InsertedEvents, Insertion, Partition, PartitionCheckpoint, PartitionRecord,
-    PartitionState, PersistedEvent, ProjectionName, ProjectionState, ReadWindow, SharedStrings,
-    StoreError, StreamId, WindowEvents, WorkerId,
+    ExistingEvent, InsertedEvents, Insertion, NegativeNumber, Partition, PartitionCheckpoint,
+    PartitionRecord, PartitionState, PersistedEvent, ProjectionName, ProjectionState, ReadWindow,
+    SharedStrings, StoreError, StreamId, WindowEvents, WorkerId,
 };
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
@@ -179,11 +179,11 @@ fn time(row: &SqliteRow, column: usize) -> Result<DateTime<Utc>, StoreError> {
 }
 
 /// A column that is never negative.
-pub(crate) fn number<T: TryFrom<i64, Error = i64>>(
+pub(crate) fn number<T: TryFrom<i64, Error = NegativeNumber>>(
     row: &SqliteRow,
     column: usize,
 ) -> Result<T, StoreError> {
     let number: i64 = row.try_get(column).map_err(store_error)?;
     T::try_from(number)
-        .map_err(|negative| StoreError::corrupt(format!("a negative number, {negative}")))
+        .map_err(|negative| StoreError::corrupt(format!("a negative number: {negative}")))
 }

@@ -92,7 +92,7 @@ pub enum InvalidAppend {
     },
 }
 
-/// Checks what holds for every store. An adapter calls this before its first statement.
+/// Checks what holds for every store. [`append_guarded`] calls it, before the first statement.
 pub fn validate_append(events: &[Event]) -> Result<(), InvalidAppend> {
     if events.is_empty() {
         return Err(InvalidAppend::NoEvents);
@@ -130,7 +130,7 @@ pub(crate) fn validate_event(index: usize, event: &Event) -> Result<(), InvalidA
     Ok(())
 }
 
-/// What one append stored: just its own events, in order, never none.
+/// What one append stored, now or when it was first made: just its own events, in order, never none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppendResult {
     events: Vec<PersistedEvent>,
@@ -152,7 +152,9 @@ impl AppendResult {
         }
     }
 
-    /// The events, with their versions and positions.
+    /// The events as they were given to this append, with the versions and positions the store
+    /// holds them at. Of a [repetition](AppendResult::is_replay) the store compared the ids only:
+    /// should payload, metadata or time differ from what was appended first, it holds the first.
     pub fn events(&self) -> &[PersistedEvent] {
         &self.events
     }
@@ -207,12 +209,14 @@ fn persisted(
 /// first each time.
 pub const ANY_ATTEMPTS_MAX: usize = 10;
 
-/// What an adapter adds to [`append_guarded`]: the SQL.
+/// What an adapter adds to [`append_guarded`]: the SQL. A service calls [`EventStore::append`], which
+/// checks the events first; these methods do not.
 pub trait AppendStatements: EventStore {
     /// Inserts the events at the versions after the stream's current one, all or none.
     ///
     /// Nothing is written if the stream is not at the expected version, if another writer comes
-    /// first, or if an event id is taken. The caller's transaction is usable after that.
+    /// first, or if an event id is taken. The caller's transaction is usable after that. The events
+    /// have passed [`validate_append`].
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::identifier::identifier;
+use crate::position::NegativeNumber;
 use crate::{EventStore, InvalidIdentifier, Partition, Position, StoreError};
 
 /// The name of a projection, under which its checkpoints are kept.
@@ -55,12 +56,12 @@ impl Epoch {
     }
 }
 
-/// Fails for a negative number, with the number.
+/// Fails for a negative number.
 impl TryFrom<i64> for Epoch {
-    type Error = i64;
+    type Error = NegativeNumber;
 
-    fn try_from(epoch: i64) -> Result<Self, i64> {
-        if epoch < 0 { Err(epoch) } else { Ok(Epoch(epoch)) }
+    fn try_from(epoch: i64) -> Result<Self, NegativeNumber> {
+        if epoch < 0 { Err(NegativeNumber(epoch)) } else { Ok(Epoch(epoch)) }
     }
 }
 
@@ -125,10 +126,10 @@ impl Checkpoint {
             let what = format!("projection {projection}, partition {partition}, has {number}");
             StoreError::corrupt(what)
         };
-        let position = |number: i64| Position::try_from(number).map_err(corrupt);
+        let position = |number: i64| Position::try_from(number).map_err(|_| corrupt(number));
         Ok(Checkpoint {
             position: position(record.position)?,
-            epoch: Epoch::try_from(record.epoch).map_err(corrupt)?,
+            epoch: Epoch::try_from(record.epoch).map_err(|_| corrupt(record.epoch))?,
             replay_until: position(record.replay_until)?,
             stop_at: record.stop_at.map(position).transpose()?,
             attempts: u32::try_from(record.attempts).map_err(|_| corrupt(record.attempts))?,

@@ -36,7 +36,9 @@ mod dead_letters;
 mod fixture;
 mod forward;
 mod imports;
+mod json;
 mod leases;
+mod limits;
 mod memory_harness;
 mod model;
 mod reads;
@@ -55,7 +57,9 @@ pub use contents::*;
 pub use dead_letters::*;
 pub use fixture::{Fixture, seed};
 pub use imports::*;
+pub use json::*;
 pub use leases::*;
+pub use limits::*;
 pub use memory_harness::MemoryHarness;
 pub use model::*;
 pub use reads::*;
@@ -143,6 +147,8 @@ macro_rules! conformance_tests {
             ids_compare_byte_for_byte
             contexts_and_types_keep_streams_apart
             every_field_survives
+            numbers_in_json_survive
+            numbers_beyond_a_double_are_kept
             the_longest_names_fit
             invalid_appends_are_refused_and_write_nothing
             the_largest_append_is_stored
@@ -165,6 +171,8 @@ macro_rules! conformance_tests {
             a_filtered_read_is_complete_beyond_its_last_event
             a_full_batch_is_complete_only_through_its_last_event
             one_read_covers_a_bounded_stretch_of_positions
+            a_read_is_bounded_in_bytes
+            a_filter_with_an_impossible_name_is_refused
             an_empty_log_is_complete_through_its_start
             the_horizon_reaches_the_last_committed_event
             a_rolled_back_hole_is_passed
@@ -194,6 +202,7 @@ macro_rules! conformance_tests {
             a_deleted_projection_is_gone
             dead_letters_keep_their_order
             dead_letters_are_counted_by_partition
+            dead_letters_are_bounded
             dead_letters_are_removed_as_told
             a_dead_letter_rolls_back_with_its_transaction
             a_position_is_found_by_its_time

@@ -5,7 +5,9 @@ use std::error::Error;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{CheckpointError, ExpectedVersion, InvalidAppend, StreamId, Version};
+use crate::{
+    CheckpointError, ExpectedVersion, InvalidAppend, InvalidIdentifier, StreamId, Version,
+};
 
 /// The cause of an error, as the driver gave it.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -68,7 +70,7 @@ pub enum TransactionState {
     /// The transaction refuses further statements: roll it back.
     MustRollBack,
     /// The server has rolled the transaction back and ended it: the next statement on the
-    /// connection would run outside any transaction. Drop the transaction and begin anew.
+    /// connection would run outside any transaction. Drop the transaction and begin another one.
     Ended,
 }
 
@@ -149,6 +151,13 @@ pub enum StoreError {
     UnsafeRead {
         /// What is wrong, and what to do.
         reason: String,
+    },
+
+    /// The filter asks for a name that no event can have. Nothing was sent to the database.
+    #[error("the event filter asks for a name that no event can have")]
+    InvalidFilter {
+        /// Which name, and why.
+        source: InvalidIdentifier,
     },
 
     /// The database takes no value or statement of this size.

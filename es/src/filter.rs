@@ -2,12 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Partition, PersistedEvent};
+use crate::identifier::check_identifier;
+use crate::{InvalidIdentifier, Partition, PersistedEvent};
 
 /// Which events a reader of the log wants; the default wants all.
 ///
 /// The conditions are applied by the database, so what is not wanted is not shipped. Every
-/// condition that was set must hold; a set of names holds if it contains the event's.
+/// condition that was set must hold; a set of names holds if it contains the event's. Names obey the
+/// same rule as the parts of a [`StreamId`](crate::StreamId): one that no event can have is an error
+/// of the read, [`StoreError::InvalidFilter`](crate::StoreError::InvalidFilter).
 ///
 /// ```
 /// use es::{EventFilter, Partition};
@@ -78,6 +81,22 @@ impl EventFilter {
     /// Whether every event is wanted.
     pub fn is_unfiltered(&self) -> bool {
         *self == EventFilter::default()
+    }
+
+    /// Checks that an event can have each of the names.
+    ///
+    /// # Errors
+    ///
+    /// Which name cannot be, and why.
+    pub fn check(&self) -> Result<(), InvalidIdentifier> {
+        let names = [
+            ("bounded context", &self.bounded_contexts),
+            ("aggregate type", &self.aggregate_types),
+            ("event type", &self.event_types),
+        ];
+        let mut all =
+            names.iter().flat_map(|(field, names)| names.iter().map(|name| (*field, name)));
+        all.try_for_each(|(field, name)| check_identifier(field, name))
     }
 
     /// Whether `event` is wanted: what an adapter's SQL must agree with.

@@ -45,6 +45,12 @@ pub enum InvalidIdentifier {
 
 /// Checks `value` and makes it shareable.
 pub(crate) fn identifier(field: &'static str, value: &str) -> Result<Arc<str>, InvalidIdentifier> {
+    check_identifier(field, value)?;
+    Ok(value.into())
+}
+
+/// Checks `value`.
+pub(crate) fn check_identifier(field: &'static str, value: &str) -> Result<(), InvalidIdentifier> {
     if value.is_empty() {
         return Err(InvalidIdentifier::Empty { field });
     }
@@ -57,5 +63,5 @@ pub(crate) fn identifier(field: &'static str, value: &str) -> Result<Arc<str>, I
     if value.trim() != value {
         return Err(InvalidIdentifier::OuterWhiteSpace { field, value: value.into() });
     }
-    Ok(value.into())
+    Ok(())
 }

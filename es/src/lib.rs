@@ -54,10 +54,10 @@ pub use identifier::{IDENTIFIER_BYTES_MAX, InvalidIdentifier};
 pub use import::{ImportError, ImportResult, ImportStatements, NumberedEvent, import_numbered};
 pub use partition::{InvalidPartition, Partition, SLOT_COUNT, Slot};
 pub use persisted_event::{DecodeError, EventRecord, PersistedEvent, SharedStrings};
-pub use position::Position;
+pub use position::{NegativeNumber, Position};
 pub use projection_state::{
-    Attempt, DeadLetter, DeadLetterRecord, PartitionRecord, PartitionSeed, PartitionState,
-    ProjectionState, WorkerId,
+    Attempt, DeadLetter, DeadLetterRecord, ERROR_BYTES_MAX, PartitionRecord, PartitionSeed,
+    PartitionState, ProjectionState, WorkerId, error_text,
 };
 pub use projection_store::ProjectionStore;
 pub use read::{

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use thiserror::Error;
+
 /// The place of an event in the global order of the log: 1 or more, or [`Position::START`].
 ///
 /// Positions may have holes (most databases burn what a rolled-back transaction drew) and never
@@ -46,12 +48,24 @@ impl From<u32> for Position {
     }
 }
 
-/// Fails for a negative number, with the number.
+/// Fails for a negative number.
 impl TryFrom<i64> for Position {
-    type Error = i64;
+    type Error = NegativeNumber;
 
-    fn try_from(position: i64) -> Result<Self, i64> {
-        if position < 0 { Err(position) } else { Ok(Position(position)) }
+    fn try_from(position: i64) -> Result<Self, NegativeNumber> {
+        if position < 0 { Err(NegativeNumber(position)) } else { Ok(Position(position)) }
+    }
+}
+
+/// A number below zero, where a position, a version or an epoch was to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+#[error("{0} is negative")]
+pub struct NegativeNumber(pub(crate) i64);
+
+impl NegativeNumber {
+    /// The number.
+    pub const fn get(self) -> i64 {
+        self.0
     }
 }
 

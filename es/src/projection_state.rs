@@ -1,6 +1,7 @@
 //! What a store keeps about a projection: its settings, its partitions, who works on them, and the
 //! events it has parked.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -189,6 +190,26 @@ pub struct DeadLetter {
     pub parked_at: DateTime<Utc>,
 }
 
+/// How many bytes of an error's text are kept: 4 KiB.
+pub const ERROR_BYTES_MAX: usize = 4096;
+
+/// An error's text as every database takes it: without null characters, and cut to
+/// [`ERROR_BYTES_MAX`] bytes. An error that cannot be noted would hide what it says.
+pub fn error_text(text: &str) -> Cow<'_, str> {
+    const CUT: &str = "…";
+    if text.len() <= ERROR_BYTES_MAX && !text.contains('\0') {
+        return Cow::Borrowed(text);
+    }
+    // A null character is replaced by one of three bytes.
+    let text: String = text.chars().take(ERROR_BYTES_MAX + 1).collect();
+    let mut text = text.replace('\0', "\u{fffd}");
+    if text.len() > ERROR_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(ERROR_BYTES_MAX - CUT.len()));
+        text.push_str(CUT);
+    }
+    Cow::Owned(text)
+}
+
 /// The columns of a dead letter, as an adapter reads them.
 #[derive(Debug, Clone, Copy)]
 #[expect(missing_docs, reason = "the columns of the same names, documented in the schema")]
@@ -203,8 +224,10 @@ pub struct DeadLetterRecord<'a> {
 }
 
 impl DeadLetter {
-    /// An event that has failed `attempts` times, the last time with `error`.
-    pub fn failed(event: &PersistedEvent, attempts: u32, error: String) -> Self {
+    /// An event that has failed `attempts` times, the last time with `error`, of which
+    /// [`ERROR_BYTES_MAX`] bytes are kept.
+    pub fn failed(event: &PersistedEvent, attempts: u32, error: impl AsRef<str>) -> Self {
+        let error = error_text(error.as_ref()).into_owned();
         DeadLetter { attempts, error: Some(error), ..DeadLetter::queued(event) }
     }
 

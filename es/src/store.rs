@@ -136,7 +136,8 @@ pub trait EventStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError::UnsafeRead`] if events could be skipped on this connection.
+    /// [`StoreError::UnsafeRead`] if events could be skipped on this connection,
+    /// [`StoreError::InvalidFilter`] if the filter asks for a name that no event can have.
     fn read_events(
         &self,
         conn: &mut Self::Connection,
@@ -151,6 +152,7 @@ pub trait EventStore: Send + Sync {
                     return Ok(batch);
                 }
             }
+            check_filter(filter)?;
             let horizon = self.horizon(conn, after).await?;
             self.read_below(conn, after, horizon.position, filter, limit).await
         }
@@ -188,6 +190,7 @@ pub trait EventStore: Send + Sync {
         limit: ReadLimit,
     ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send {
         async move {
+            check_filter(filter)?;
             match ReadWindow::below_horizon(after, horizon, limit) {
                 None => Ok(EventBatch::nothing(after)),
                 Some(window) => {
@@ -197,4 +200,9 @@ pub trait EventStore: Send + Sync {
             }
         }
     }
+}
+
+/// Refuses a filter before any of it is sent.
+fn check_filter(filter: &EventFilter) -> Result<(), StoreError> {
+    filter.check().map_err(|source| StoreError::InvalidFilter { source })
 }

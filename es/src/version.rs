@@ -4,6 +4,8 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::ops::{RangeFrom, RangeFull, RangeInclusive, RangeToInclusive};
 
+use crate::position::NegativeNumber;
+
 /// How many events a stream holds, which is also the version of its last event: 1, 2, 3…
 ///
 /// [`Version::NONE`] (0) is the version of a stream without events.
@@ -50,12 +52,12 @@ impl From<u32> for Version {
     }
 }
 
-/// Fails for a negative number, with the number.
+/// Fails for a negative number.
 impl TryFrom<i64> for Version {
-    type Error = i64;
+    type Error = NegativeNumber;
 
-    fn try_from(version: i64) -> Result<Self, i64> {
-        if version < 0 { Err(version) } else { Ok(Version(version)) }
+    fn try_from(version: i64) -> Result<Self, NegativeNumber> {
+        if version < 0 { Err(NegativeNumber(version)) } else { Ok(Version(version)) }
     }
 }
 

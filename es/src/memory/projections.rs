@@ -11,7 +11,7 @@ use super::tables::{PartitionKey, PartitionRow};
 use crate::{
     Attempt, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch,
     Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
-    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId,
+    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId, error_text,
 };
 
 fn key(projection: &ProjectionName, partition: Partition) -> PartitionKey {
@@ -348,7 +348,10 @@ impl ProjectionStore for MemoryStore {
             attempts: attempt.attempts,
             failing_position: attempt.position,
             is_attempt_open: attempt.error.is_none(),
-            last_error: attempt.error.map(str::to_owned).or(row.last_error),
+            last_error: attempt
+                .error
+                .map(|error| error_text(error).into_owned())
+                .or(row.last_error),
             ..row
         })?;
         Ok(())

@@ -1,8 +1,8 @@
 //! Identifiers, versions, partitions and table names: what is admitted and what is refused.
 
 use es::{
-    Event, ExpectedVersion, InvalidIdentifier, InvalidPartition, Partition, ProjectionName,
-    SLOT_COUNT, SqlName, StreamId, Version,
+    ERROR_BYTES_MAX, Epoch, Event, ExpectedVersion, InvalidIdentifier, InvalidPartition, Partition,
+    Position, ProjectionName, SLOT_COUNT, SqlName, StreamId, Version, error_text,
 };
 
 #[test]
@@ -84,4 +84,28 @@ fn table_names_are_identifiers() {
     for name in ["", "1a", "a-b", "a b", "a\"b", "żółw", "a.b", &"x".repeat(41)] {
         assert!(name.parse::<SqlName>().is_err(), "{name:?}");
     }
+}
+
+#[test]
+fn a_negative_number_is_an_error_that_a_question_mark_takes() {
+    fn numbers(number: i64) -> Result<(Version, Position, Epoch), Box<dyn std::error::Error>> {
+        Ok((number.try_into()?, number.try_into()?, number.try_into()?))
+    }
+    let error = numbers(-7).expect_err("negative");
+    assert_eq!(error.to_string(), "-7 is negative");
+    let (version, ..) = numbers(7).expect("not negative");
+    assert_eq!(version, Version::from(7));
+}
+
+#[test]
+fn an_error_is_noted_as_every_database_takes_it() {
+    assert_eq!(error_text("plain: ż"), "plain: ż");
+    assert_eq!(error_text("a\0b"), "a\u{fffd}b");
+    for text in ["x".repeat(5000), "ż".repeat(5000), "\0".repeat(5000), "💩".repeat(1025)] {
+        let cut = error_text(&text);
+        assert!(cut.len() <= ERROR_BYTES_MAX && cut.len() > ERROR_BYTES_MAX - 10, "{}", cut.len());
+        assert!(cut.ends_with('…') && !cut.contains('\0'), "{cut}");
+    }
+    let most = "x".repeat(ERROR_BYTES_MAX);
+    assert_eq!(error_text(&most), most);
 }
