@@ -1,19 +1,96 @@
--- What the start check looks at: the version the migration recorded, whether the tables are what
--- the migration made them, whether the session can send every name, and whether the server is one
--- whose transactions can be relied on. Several statements in one round trip.
+-- What the start check looks at, all as text: several statements in one round trip.
+--
+-- 1. to 5. What the catalog says about the tables, see `es::FoundSchema::note`. It shows a user
+--    only the tables to which the user has some right.
+-- 6. The engine and the collation of each table.
+-- 7. Whether the session can send every name, and whether the server is one whose transactions can
+--    be relied on.
+-- 8. The version the migration recorded. It fails if the table is not there or not to be read.
+-- 9. Whether rows may be deleted, which the catalog does not say of a user's roles. Nothing is.
 select
-  '' as name,
-  cast(max(version) as char) as value
-from {schema_versions};
+  'session' as what,
+  '' as subject,
+  concat(
+    '`', substring_index(current_user(), '@', 1), '`@`', substring_index(current_user(), '@', -1), '`'
+  ) as name,
+  concat('database ', coalesce({schema}, '(the connection has none)')) as value,
+  'h' as flags;
 select
-  concat(table_name, '.', coalesce(lower(engine), 'view')) as name,
-  coalesce(table_collation, '') as value
+  'table',
+  cast(table_name as char),
+  cast(table_schema as char),
+  case table_type
+    when 'BASE TABLE' then 'table'
+    else lower(table_type)
+  end,
+  'ud'
 from information_schema.tables
 where table_schema = {schema}
   and table_name in ({names})
 limit 18446744073709551615;
 select
+  'column',
+  cast(table_name as char),
+  cast(column_name as char),
+  concat(
+    lower(data_type),
+    case
+      when lower(data_type) in ('varchar', 'binary') then concat('(', character_maximum_length, ')')
+      when lower(data_type) = 'datetime' then concat('(', datetime_precision, ')')
+      else ''
+    end,
+    if(column_type like '%unsigned%', ' unsigned', ''),
+    if(collation_name <> 'utf8mb4_bin', concat(' collate ', collation_name), '')
+  ),
+  concat(
+    if(find_in_set('select', privileges), 's', ''),
+    if(find_in_set('insert', privileges), 'i', ''),
+    if(find_in_set('update', privileges), 'u', ''),
+    if(is_nullable = 'YES', 'n', ''),
+    if(column_default is not null or extra like '%auto_increment%' or extra like '%generated%', 'v', '')
+  )
+from information_schema.columns
+where table_schema = {schema}
+  and table_name in ({names})
+limit 18446744073709551615;
+select
+  'key',
+  cast(table_name as char),
+  cast(index_name as char),
+  concat(coalesce(column_name, ''), coalesce(concat('(', sub_part, ')'), '')),
+  ''
+from information_schema.statistics
+where table_schema = {schema}
+  and table_name in ({names})
+  and non_unique = 0
+limit 18446744073709551615;
+select
+  'engine',
+  cast(table_name as char),
+  coalesce(lower(engine), 'none'),
+  coalesce(table_collation, ''),
+  ''
+from information_schema.tables
+where table_schema = {schema}
+  and table_name in ({names})
+  and table_type = 'BASE TABLE'
+limit 18446744073709551615;
+select
   'character_set_client' as name,
   @@character_set_client as value;
 show global variables
-where variable_name in ('wsrep_on', 'group_replication_single_primary_mode')
+where variable_name in ('wsrep_on', 'group_replication_single_primary_mode');
+select
+  'version',
+  '',
+  '',
+  cast(max(version) as char),
+  ''
+from {schema_versions};
+explain
+delete checkpoint, worker, dead_letter, appender
+from {checkpoints} as checkpoint
+join {workers} as worker
+join {dead_letters} as dead_letter
+join {appenders} as appender
+where false

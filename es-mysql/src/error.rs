@@ -38,7 +38,9 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
                 .to_owned(),
         },
         Kind::NoConnection => StoreError::ConnectionLost { source: error.into() },
-        Kind::NoTable => StoreError::SchemaMissing { database: DATABASE, source: error.into() },
+        Kind::NoTable => {
+            StoreError::SchemaMissing { database: DATABASE, options: None, source: error.into() }
+        }
         Kind::TooLarge => StoreError::TooLarge { source: error.into() },
         Kind::CounterExhausted => StoreError::corrupt(format!(
             "no position is left, because somebody gave an event the largest there is: delete \

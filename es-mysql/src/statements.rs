@@ -10,6 +10,8 @@ use es::{
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use uuid::Uuid;
 
+use crate::schema::SchemaCheck;
+
 /// Inserts of up to so many events are rendered once and stay prepared on their connection.
 const PREPARED_EVENTS_MAX: usize = 16;
 
@@ -32,26 +34,22 @@ pub(crate) struct Statements {
     pub(crate) unused_appenders: SqlStr,
     pub(crate) stream_version: SqlStr,
     pub(crate) read_stream: SqlStr,
-    pub(crate) check_schema: SqlStr,
+    pub(crate) check_schema: SchemaCheck,
 }
 
 /// Renders a file below `sql/`, without its comments: most statements are sent as text each time.
 macro_rules! statement {
     ($file:literal $(, $name:ident = $value:expr)* $(,)?) => {
-        without_comments(&format!(include_str!(concat!("../sql/", $file)) $(, $name = $value)*))
+        $crate::statements::without_comments(&format!(include_str!(concat!("../sql/", $file)) $(, $name = $value)*))
     };
 }
+
+pub(crate) use statement;
 
 impl Statements {
     pub(crate) fn new(tables: &TableNames) -> Self {
         let events = quoted(tables, tables.events());
         let appenders = quoted(tables, &tables.appenders());
-        let schema_versions = quoted(tables, &tables.schema_versions());
-        let schema = match tables.schema() {
-            Some(schema) => format!("'{schema}'"),
-            None => "database()".to_owned(),
-        };
-        let names = format!("'{}', '{}'", tables.events(), tables.appenders());
         let append_template = statement!("append.sql", events = events, rows = "<rows>");
         Statements {
             append: (1..=PREPARED_EVENTS_MAX)
@@ -96,12 +94,7 @@ impl Statements {
             unused_appenders: trusted(statement!("unused_appenders.sql", appenders = appenders)),
             stream_version: trusted(statement!("stream_version.sql", events = events)),
             read_stream: trusted(statement!("read_stream.sql", events = events)),
-            check_schema: trusted(statement!(
-                "check_schema.sql",
-                schema_versions = schema_versions,
-                schema = schema,
-                names = names,
-            )),
+            check_schema: SchemaCheck::new(tables),
         }
     }
 

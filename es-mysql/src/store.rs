@@ -209,8 +209,7 @@ impl EventStore for MySqlEventStore {
     }
 
     async fn check_schema(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
-        let rows = fetch_all(conn, self.statements.check_schema.clone()).await?;
-        schema::check(&rows)
+        self.statements.check_schema.run(conn).await
     }
 }
 

@@ -13,7 +13,9 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
             source: error.into(),
         },
         Kind::NoConnection => StoreError::ConnectionLost { source: error.into() },
-        Kind::NoTable => StoreError::SchemaMissing { database: DATABASE, source: error.into() },
+        Kind::NoTable => {
+            StoreError::SchemaMissing { database: DATABASE, options: None, source: error.into() }
+        }
         Kind::TooLarge => StoreError::TooLarge { source: error.into() },
         Kind::Undecodable => StoreError::corrupt(error.to_string()),
         Kind::Other => StoreError::database(error),

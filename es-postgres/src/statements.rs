@@ -3,6 +3,8 @@
 use es::TableNames;
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+use crate::schema::SchemaCheck;
+
 /// Every statement, rendered once. Cloning one is cheap.
 #[derive(Debug)]
 pub(crate) struct Statements {
@@ -13,7 +15,7 @@ pub(crate) struct Statements {
     pub(crate) read_stream: SqlStr,
     pub(crate) read_window: SqlStr,
     pub(crate) horizon: SqlStr,
-    pub(crate) check_schema: SqlStr,
+    pub(crate) check_schema: SchemaCheck,
     pub(crate) notification_channel: SqlStr,
     pub(crate) register: SqlStr,
     pub(crate) stream_versions: SqlStr,
@@ -24,7 +26,6 @@ pub(crate) struct Statements {
 impl Statements {
     pub(crate) fn new(tables: &TableNames) -> Self {
         let events = quoted(tables, tables.events().as_str());
-        let schema_versions = quoted(tables, tables.schema_versions().as_str());
         let sequence = quoted(tables, &format!("{}_global_position_seq", tables.events()));
         let sequence_name = format!("'{sequence}'");
         // Locks and settings carry the table's oid, so that stores in one database keep apart.
@@ -61,13 +62,7 @@ impl Statements {
                 sequence = sequence,
                 events_oid = events_oid
             )),
-            check_schema: trusted(format!(
-                include_str!("../sql/check_schema.sql"),
-                events = events,
-                sequence = sequence,
-                schema_versions = schema_versions,
-                sequence_name = sequence_name
-            )),
+            check_schema: SchemaCheck::new(tables),
             notification_channel: trusted(format!(
                 include_str!("../sql/notification_channel.sql"),
                 events_oid = events_oid

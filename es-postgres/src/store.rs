@@ -19,7 +19,6 @@ use crate::event_row;
 use crate::horizon::horizon;
 use crate::projection_statements::ProjectionStatements;
 use crate::record;
-use crate::schema;
 use crate::statements::Statements;
 
 /// How far apart ids may be drawn that are looked for in one step, in milliseconds.
@@ -168,15 +167,7 @@ impl EventStore for PgEventStore {
     }
 
     async fn check_schema(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
-        let row = self
-            .query(&self.statements.check_schema)
-            .fetch_optional(conn)
-            .await
-            .map_err(store_error)?;
-        match row {
-            Some(row) => schema::check(&row),
-            None => Err(schema::no_sequence()),
-        }
+        self.statements.check_schema.run(conn).await
     }
 }
 

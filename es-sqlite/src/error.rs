@@ -31,7 +31,9 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
             source: Box::new(Busy(error)),
         },
         Kind::NoConnection => StoreError::ConnectionLost { source: error.into() },
-        Kind::NoTable => StoreError::SchemaMissing { database: DATABASE, source: error.into() },
+        Kind::NoTable => {
+            StoreError::SchemaMissing { database: DATABASE, options: None, source: error.into() }
+        }
         Kind::TooLarge => StoreError::TooLarge { source: error.into() },
         Kind::Undecodable => StoreError::corrupt(error.to_string()),
         Kind::UniqueViolation | Kind::Other => StoreError::database(error),

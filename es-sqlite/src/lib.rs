@@ -53,6 +53,7 @@ mod error;
 mod projection_statements;
 mod projections;
 mod record;
+mod schema;
 mod source;
 mod statements;
 mod store;

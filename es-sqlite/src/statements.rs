@@ -5,6 +5,8 @@ use std::fmt::Write;
 use es::{SqlName, TableNames};
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
+use crate::schema::SchemaCheck;
+
 /// Appends of up to so many events are rendered once and stay prepared on their connection.
 const PREPARED_EVENTS_MAX: usize = 16;
 
@@ -23,13 +25,12 @@ pub(crate) struct Statements {
     pub(crate) read_stream: SqlStr,
     pub(crate) read_window: SqlStr,
     pub(crate) horizon: SqlStr,
-    pub(crate) schema_version: SqlStr,
+    pub(crate) check_schema: SchemaCheck,
 }
 
 impl Statements {
     pub(crate) fn new(tables: &TableNames) -> Self {
         let events = quoted(tables.events());
-        let schema_versions = quoted(&tables.schema_versions());
         let append_template =
             format!(include_str!("../sql/append.sql"), events = events, rows = ROWS);
         let append = (1..=PREPARED_EVENTS_MAX)
@@ -50,10 +51,7 @@ impl Statements {
             read_stream: trusted(format!(include_str!("../sql/read_stream.sql"), events = events)),
             read_window: trusted(format!(include_str!("../sql/read_window.sql"), events = events)),
             horizon: SqlStr::from_static(include_str!("../sql/horizon.sql")),
-            schema_version: trusted(format!(
-                include_str!("../sql/schema_version.sql"),
-                schema_versions = schema_versions
-            )),
+            check_schema: SchemaCheck::new(tables),
         }
     }
 

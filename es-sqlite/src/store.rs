@@ -5,11 +5,11 @@ use std::sync::Arc;
 use es::{
     AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
     ExpectedVersion, Horizon, Insertion, Position, ReadWindow, StoreError, Stream, StreamId,
-    TableNames, Version, VersionRange, WindowEvents, append_guarded, check_schema_version,
+    TableNames, Version, VersionRange, WindowEvents, append_guarded,
 };
-use sqlx::{Row, SqliteConnection};
+use sqlx::SqliteConnection;
 
-use crate::error::{DATABASE, is_taken_event_id, store_error};
+use crate::error::{is_taken_event_id, store_error};
 use crate::projection_statements::ProjectionStatements;
 use crate::record;
 use crate::statements::Statements;
@@ -122,12 +122,7 @@ impl EventStore for SqliteEventStore {
     }
 
     async fn check_schema(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        let row = sqlx::query(self.statements.schema_version.clone())
-            .fetch_one(conn)
-            .await
-            .map_err(store_error)?;
-        let found: Option<i64> = row.try_get(0).map_err(store_error)?;
-        check_schema_version(DATABASE, found.unwrap_or(0))
+        self.statements.check_schema.run(conn).await
     }
 }
 

@@ -103,16 +103,58 @@ pub enum StoreError {
         source: BoxError,
     },
 
-    /// A table of the schema does not exist.
-    #[error(
-        "the event store's schema is missing: write it with \
-         `migrate-gen --database {database} --output migrations`, then run the file"
-    )]
+    /// A table of the store does not exist: said by the start check if none does, and by any other
+    /// call that needs one.
+    #[error("{}", missing_advice(.database, .options.as_deref()))]
     SchemaMissing {
         /// What `migrate-gen --database` calls the database.
         database: &'static str,
-        /// What the driver said.
+        /// The options by which `migrate-gen` is told the store's names; `None` if only the start
+        /// check could say what is missing.
+        options: Option<String>,
+        /// What the driver said, or where the tables were looked for.
         source: BoxError,
+    },
+
+    /// None of the store's tables is there, but there are some of other names or in another place
+    /// that look like them.
+    #[error(
+        "the event store's tables are not in {place}. There is {found}. If that is what is meant, \
+         give the store its names; if not, write the tables with \
+         `migrate-gen --database {database}{options} --output migrations`, then run the file"
+    )]
+    SchemaElsewhere {
+        /// What `migrate-gen --database` calls the database.
+        database: &'static str,
+        /// The options by which `migrate-gen` is told the store's names.
+        options: String,
+        /// Where the tables were looked for.
+        place: String,
+        /// The tables that were found, and how the store is told of each.
+        found: String,
+    },
+
+    /// Some of the store's tables are there, and not all that belongs to them.
+    #[error(
+        "the event store's schema is not whole: {lacks}. \
+         `migrate-gen --database {database}{options} --stdout` prints how it must be"
+    )]
+    SchemaIncomplete {
+        /// What `migrate-gen --database` calls the database.
+        database: &'static str,
+        /// The options by which `migrate-gen` is told the store's names.
+        options: String,
+        /// What is missing or different, with semicolons.
+        lacks: String,
+    },
+
+    /// The connection's user lacks rights to the store's tables.
+    #[error("{user} lacks rights to the event store's tables. Let their owner run: {grants}")]
+    SchemaForbidden {
+        /// The user, as a grant names it.
+        user: String,
+        /// The statements that give the rights, with semicolons.
+        grants: String,
     },
 
     /// The schema in the database is not the one this version of the library needs.
@@ -269,9 +311,32 @@ fn advice(transaction: TransactionState) -> &'static str {
     }
 }
 
+fn missing_advice(database: &str, options: Option<&str>) -> String {
+    let command =
+        |options| format!("`migrate-gen --database {database}{options} --output migrations`");
+    match options {
+        Some(options) => format!(
+            "the event store's tables are missing: write them with {}, then run the file",
+            command(options)
+        ),
+        None => format!(
+            "a table or column of the event store is missing: `EventStore::check_schema` says \
+             which. {} writes them all",
+            command("")
+        ),
+    }
+}
+
 fn schema_advice(found: i64, needed: i64, database: &str) -> String {
     if found > needed {
         return "use the library version that wrote it, or a later one".to_owned();
     }
-    format!("write the files of this version with `migrate-gen --database {database}` and run them")
+    if found == 0 {
+        return "its row is gone: find out which migration ran last and insert its number"
+            .to_owned();
+    }
+    format!(
+        "`migrate-gen --database {database} --stdout` prints the schema of this version: change \
+         the tables to it, then the recorded version"
+    )
 }

@@ -63,7 +63,10 @@ pub use projection_store::ProjectionStore;
 pub use read::{
     EventBatch, Horizon, HorizonHolder, ReadLimit, ReadWindow, WindowEvents, dense_prefix_length,
 };
-pub use schema::{InvalidTableName, SCHEMA_VERSION, SqlName, TableNames, check_schema_version};
+pub use schema::{
+    ColumnKind, FoundSchema, InvalidTableName, SCHEMA_VERSION, SchemaNeeds, SqlName, TableNames,
+    check_schema, check_schema_version,
+};
 pub use source::{EventSource, TRANSACTION_TIME_MAX};
 pub use store::EventStore;
 pub use stream::{Stream, StreamId};

@@ -5,22 +5,21 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-use crate::StoreError;
+pub use self::check::{SchemaNeeds, check_schema, check_schema_version};
+pub use self::found::FoundSchema;
+pub use self::needed::ColumnKind;
+
+mod check;
+mod found;
+mod needed;
+#[cfg(test)]
+mod tests;
 
 /// The version of the schema this library reads and writes.
 pub const SCHEMA_VERSION: i64 = 1;
 
 /// The longest name of a table, in bytes: the names derived from it must fit 63.
 const SQL_NAME_BYTES_MAX: usize = 40;
-
-/// Compares the version recorded in the database with the one this library needs. `database` is
-/// what `migrate-gen --database` calls it.
-pub fn check_schema_version(database: &'static str, found: i64) -> Result<(), StoreError> {
-    if found == SCHEMA_VERSION {
-        return Ok(());
-    }
-    Err(StoreError::SchemaVersion { database, found, needed: SCHEMA_VERSION })
-}
 
 /// The name of a table or schema: a letter or `_`, then letters, digits or `_`, 40 bytes at most,
 /// all ASCII. Always written in quotes, so key words are fine and case is kept.
@@ -154,9 +153,30 @@ impl TableNames {
         name.strip_suffix('s').unwrap_or(name)
     }
 
+    /// The options by which `migrate-gen` is told these names, each with a space before it; empty
+    /// for the default names. A name needs no quotes in a shell.
+    pub fn migration_options(&self) -> String {
+        let default = TableNames::default();
+        let renamed = |name: &SqlName, default: &SqlName| (name != default).then(|| name.clone());
+        let options = [
+            ("--schema", self.schema.clone()),
+            ("--events-table", renamed(&self.events, &default.events)),
+            ("--projections-table", renamed(&self.projections, &default.projections)),
+            ("--checkpoints-table", renamed(&self.checkpoints, &default.checkpoints)),
+        ];
+        let given = options.into_iter().filter_map(|(option, name)| Some((option, name?)));
+        given.map(|(option, name)| format!(" {option} {name}")).collect()
+    }
+
     /// The table that records the schema's version: the events table's name and `_schema`.
     pub fn schema_versions(&self) -> SqlName {
         SqlName(format!("{}_schema", self.events))
+    }
+
+    /// The sequence of the positions, where a database has one: the events table's name and
+    /// `_global_position_seq`.
+    pub fn sequence(&self) -> SqlName {
+        SqlName(format!("{}_global_position_seq", self.events))
     }
 
     /// The table where databases without transaction-scoped locks note who is appending: the

@@ -120,8 +120,8 @@ pub trait EventStore: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError::SchemaMissing`], [`StoreError::SchemaVersion`] or
-    /// [`StoreError::SchemaUnsafe`], each of which says what to do.
+    /// One of the variants `Schema…` of [`StoreError`], each of which says what to do. Where the
+    /// database ends a transaction with any error, so does this one.
     fn check_schema(
         &self,
         conn: &mut Self::Connection,

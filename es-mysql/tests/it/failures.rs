@@ -238,9 +238,10 @@ async fn a_missing_schema_names_the_command() {
     let append = wrong.append(&mut conn, &stream("a"), ANY, &event()).await;
     let AppendError::Store(append) = append.expect_err("no table") else { panic!("an error") };
     execute(&mut conn, "rollback").await.expect("rolled back");
+    let error = wrong.check_schema(&mut conn).await.expect_err("no table");
+    assert!(error.to_string().contains("migrate-gen --database mysql"), "{error}");
     let errors = [
         append,
-        wrong.check_schema(&mut conn).await.expect_err("no table"),
         wrong.read_stream(&mut conn, &stream("a"), ..).await.expect_err("no table"),
         wrong.horizon(&mut conn, Position::START).await.expect_err("no table"),
     ];

@@ -11,6 +11,7 @@ mod horizon;
 mod plans;
 mod proxy;
 mod schedule;
+mod schema_check;
 mod sessions;
 mod time_limits;
 mod wire;

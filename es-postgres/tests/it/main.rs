@@ -10,6 +10,7 @@ mod isolation;
 mod notifications;
 mod plans;
 mod proxy;
+mod schema_check;
 mod wire;
 
 /// The clauses of the store.

@@ -48,7 +48,7 @@ async fn another_schema_version_is_refused() {
     let store = SqliteEventStore::default();
     for (sql, expected) in [
         ("update events_schema set version = 2", "has version 2, this library needs 1: use"),
-        ("delete from events_schema", "has version 0, this library needs 1: write"),
+        ("delete from events_schema", "has version 0, this library needs 1: its row is gone"),
     ] {
         run(&mut conn, sql).await;
         let error = store.check_schema(&mut conn).await.expect_err("another version");

@@ -4,6 +4,7 @@ mod bad_input;
 mod connections;
 mod harness;
 mod plans;
+mod schema_check;
 
 /// The clauses. SQLite has one writer at a time, so `concurrent_appenders` is not claimed.
 mod sqlite_conformance {

@@ -1,3 +1,11 @@
 -- To append and to read; not to change, remove or truncate. Positions are drawn without a right to
--- the sequence.
-grant select, insert on {events} to {roles};
+-- the sequence, and nobody writes one by hand: an event at a position that readers have passed
+-- would never be seen.
+grant
+    select,
+    insert (
+        bounded_context, aggregate_type, aggregate_id, aggregate_version, slot, event_id,
+        event_type, event_version, payload, metadata, correlation_id, causation_id, trace_id,
+        created_at
+    )
+on {events} to {roles};

@@ -256,8 +256,16 @@ values (1);
 -- Optional, from here on: the rights of the application's user or role, which must exist. They are
 -- what the event store needs, and no more. A user is meant for every host: 'name'@'%'.
 
--- To append and to read; not to change, remove or truncate.
-grant select, insert on `Shop`.`order` to `shop_app`, `user`;
+-- To append and to read; not to change, remove or truncate, and not to write a position by hand: an
+-- event at a position that readers have passed would never be seen.
+grant
+    select,
+    insert (
+        bounded_context, aggregate_type, aggregate_id, aggregate_version, slot, event_id,
+        event_type, event_version, payload, metadata, correlation_id, causation_id, trace_id,
+        created_at
+    )
+on `Shop`.`order` to `shop_app`, `user`;
 
 -- To announce appends, to see those of others, and to remove rows that are not used any more.
 grant select, insert, update, delete on `Shop`.`order_appenders` to `shop_app`, `user`;

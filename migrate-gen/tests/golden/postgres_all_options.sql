@@ -275,8 +275,16 @@ values (1);
 grant usage on schema "Shop" to "shop_app", "user";
 
 -- To append and to read; not to change, remove or truncate. Positions are drawn without a right to
--- the sequence.
-grant select, insert on "Shop"."order" to "shop_app", "user";
+-- the sequence, and nobody writes one by hand: an event at a position that readers have passed
+-- would never be seen.
+grant
+    select,
+    insert (
+        bounded_context, aggregate_type, aggregate_id, aggregate_version, slot, event_id,
+        event_type, event_version, payload, metadata, correlation_id, causation_id, trace_id,
+        created_at
+    )
+on "Shop"."order" to "shop_app", "user";
 
 -- Appends and readers look at the last position that was drawn. This right does not draw one.
 grant select on sequence "Shop"."order_global_position_seq" to "shop_app", "user";

@@ -9,6 +9,7 @@ use super::server::{
 
 const ACCESS_TO_DATABASE_DENIED: u16 = 1044;
 const ACCESS_TO_TABLE_DENIED: u16 = 1142;
+const ACCESS_TO_COLUMN_DENIED: u16 = 1143;
 const SIGNALLED: u16 = 1644;
 
 #[tokio::test]
@@ -136,6 +137,25 @@ async fn the_user_can_do_what_the_store_needs_and_nothing_else() {
     assert_eq!(code, ACCESS_TO_DATABASE_DENIED, "{message}");
 }
 
+/// An event at a position of somebody's choice may lie where readers have been, or so high that
+/// none is left.
+#[tokio::test]
+async fn the_role_cannot_choose_a_position() {
+    let database = TestDatabase::reserve();
+    let mut conn = database.connect_to_server().await;
+    let user = database.create_user(&mut conn).await;
+    let store = mysql().with_tables(database.tables()).with_role(user.clone());
+    run(&mut conn, store.to_sql().unwrap()).await.unwrap();
+    let mut conn = database.connect_as_user().await.unwrap();
+    let insert = insert_event("events", &[]);
+    let chosen = insert
+        .replace("events (", "events (global_position, ")
+        .replace("values (", "values (9223372036854775807, ");
+    let (code, message) = refusal(&mut conn, chosen).await;
+    assert_eq!(code, ACCESS_TO_COLUMN_DENIED, "{message}");
+    run(&mut conn, insert).await.expect("the database draws one");
+}
+
 #[tokio::test]
 async fn the_grants_are_exactly_the_documented_ones() {
     let database = TestDatabase::reserve();
@@ -155,7 +175,7 @@ async fn the_grants_are_exactly_the_documented_ones() {
          order by hex(table_name)"
     );
     expect![[r"
-        events: INSERT, SELECT
+        events: SELECT
         events_appenders: DELETE, INSERT, SELECT, UPDATE
         events_schema: SELECT
         projection_checkpoints: DELETE, INSERT, SELECT, UPDATE
@@ -163,6 +183,14 @@ async fn the_grants_are_exactly_the_documented_ones() {
         projection_workers: DELETE, INSERT, SELECT, UPDATE
         projections: INSERT, SELECT, UPDATE"]]
     .assert_eq(&lines(&mut conn, on_tables).await);
+    let columns = format!(
+        "select group_concat(column_name order by column_name separator ', ')
+         from information_schema.column_privileges
+         where grantee = '\\'{user}\\'@\\'%\\''
+           and table_name = 'events'
+           and privilege_type = 'INSERT'"
+    );
+    expect!["aggregate_id, aggregate_type, aggregate_version, bounded_context, causation_id, correlation_id, created_at, event_id, event_type, event_version, metadata, payload, slot, trace_id"].assert_eq(&lines(&mut conn, columns).await);
     let elsewhere = format!(
         "select concat(privilege_type, ' on ', place)
          from (

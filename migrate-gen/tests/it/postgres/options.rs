@@ -182,7 +182,7 @@ async fn the_grants_are_exactly_the_documented_ones() {
     );
     expect![[r"
         (the schema): USAGE
-        events: INSERT, SELECT
+        events: SELECT
         events_global_position_seq: SELECT
         events_schema: SELECT
         projection_checkpoints: DELETE, INSERT, SELECT, UPDATE
@@ -190,6 +190,51 @@ async fn the_grants_are_exactly_the_documented_ones() {
         projection_workers: DELETE, INSERT, SELECT, UPDATE
         projections: INSERT, SELECT, UPDATE"]]
     .assert_eq(&lines(&mut conn, grants).await);
+    let columns = format!(
+        r#"select attname::text
+           from pg_attribute
+           cross join aclexplode(attacl)
+           where attrelid = '{role}.events'::regclass
+             and grantee = '{role}'::regrole
+             and privilege_type = 'INSERT'
+           order by attnum"#
+    );
+    expect![[r#"
+        aggregate_version
+        created_at
+        event_version
+        slot
+        event_id
+        bounded_context
+        aggregate_type
+        aggregate_id
+        event_type
+        payload
+        metadata
+        correlation_id
+        causation_id
+        trace_id"#]]
+    .assert_eq(&lines(&mut conn, columns).await);
+}
+
+/// An event at a position of somebody's choice may lie where readers have been, or so high that
+/// none is left.
+#[tokio::test]
+async fn the_role_cannot_choose_a_position() {
+    let schema = TestSchema::reserve();
+    let mut conn = schema.connect().await;
+    let role = schema.create_role(&mut conn).await;
+    let store = postgres().with_tables(schema.tables()).with_role(role.clone());
+    run(&mut conn, store.to_sql().unwrap()).await.unwrap();
+    let insert = insert_event("events", &[]);
+    let chosen = insert
+        .replace("events (", "events (global_position, ")
+        .replace("values (", "overriding system value values (9223372036854775807, ");
+    run(&mut conn, format!("begin; {chosen}; rollback")).await.expect("the owner can");
+    run(&mut conn, format!("set role {role}")).await.unwrap();
+    let (code, message) = refusal(&mut conn, chosen).await;
+    assert_eq!(code, PERMISSION_DENIED, "{message}");
+    run(&mut conn, insert).await.expect("the database draws one");
 }
 
 #[tokio::test]
