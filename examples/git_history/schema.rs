@@ -14,10 +14,16 @@ pub(crate) async fn ensure<B: Backend>(
 ) -> anyhow::Result<()> {
     match (check(backend).await, migrations) {
         (Ok(()), _) => {}
-        (Err(StoreError::SchemaMissing { .. }), Some(directory)) => {
+        (
+            Err(StoreError::SchemaMissing { .. } | StoreError::SchemaElsewhere { .. }),
+            Some(directory),
+        ) => {
             run_files(backend, directory).await?;
         }
-        (Err(missing @ StoreError::SchemaMissing { .. }), None) => {
+        (
+            Err(missing @ (StoreError::SchemaMissing { .. } | StoreError::SchemaElsewhere { .. })),
+            None,
+        ) => {
             let advice = "give the directory of the file with --migrations to have it run";
             return Err(anyhow::Error::new(missing).context(advice));
         }

@@ -20,7 +20,7 @@ async fn make<B: Backend>(backend: &B) -> anyhow::Result<()> {
     // On a connection of its own: where a table is missing, PostgreSQL ends the transaction.
     match check(backend).await {
         Ok(()) => {}
-        Err(StoreError::SchemaMissing { .. }) => {
+        Err(StoreError::SchemaMissing { .. } | StoreError::SchemaElsewhere { .. }) => {
             B::run_sql(&mut tx, Schema::new(B::KIND).to_sql()?).await?;
         }
         Err(error) => return Err(error.into()),
