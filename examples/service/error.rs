@@ -28,9 +28,15 @@ pub(crate) enum OrderError {
     #[error(transparent)]
     InvalidOrderId(#[from] InvalidIdentifier),
 
-    /// What the body or the query is not, with the status axum has for it.
+    /// What the path, the query or the body is not, with the status axum has for it.
     #[error("{detail}")]
     Malformed { status: u16, detail: String },
+
+    #[error("there is nothing here")]
+    UnknownPath,
+
+    #[error("not with this method: the header Allow names those that are")]
+    UnknownMethod,
 
     #[error("there is no projection of this name")]
     UnknownProjection,

@@ -7,8 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::{FromRequest, FromRequestParts, Path, State};
+use axum::extract::{DefaultBodyLimit, FromRequest, FromRequestParts, State};
 use axum::http::{StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use es::Version;
@@ -28,6 +29,9 @@ use crate::summaries::Summary;
 /// back, unless it was being committed: its client repeats it with the same key.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 
+/// The largest body, in bytes: ten times what the largest command needs.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
 pub(crate) fn router<B: Backend>(orders: Arc<Orders<B>>) -> Router {
     let spans = TraceLayer::new_for_http()
         .make_span_with(DefaultMakeSpan::new().level(Level::INFO))
@@ -38,7 +42,11 @@ pub(crate) fn router<B: Backend>(orders: Arc<Orders<B>>) -> Router {
         .route("/orders/{order_id}/items", post(add_item::<B>))
         .route("/orders/{order_id}/ship", post(ship_order::<B>))
         .merge(operations::router())
+        .fallback(async || OrderError::UnknownPath)
+        .method_not_allowed_fallback(async || OrderError::UnknownMethod)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(TimeoutLayer::with_status_code(StatusCode::SERVICE_UNAVAILABLE, REQUEST_TIME_MAX))
+        .layer(map_response(problem::say_it_took_too_long))
         .layer(spans)
         .with_state(orders)
 }
@@ -47,6 +55,11 @@ pub(crate) fn router<B: Backend>(orders: Arc<Orders<B>>) -> Router {
 #[derive(Debug, FromRequest)]
 #[from_request(via(axum::Json), rejection(OrderError))]
 struct Json<T>(T);
+
+/// [`axum::extract::Path`], likewise.
+#[derive(Debug, FromRequestParts)]
+#[from_request(via(axum::extract::Path), rejection(OrderError))]
+struct Path<T>(T);
 
 /// [`axum::extract::Query`], likewise.
 #[derive(Debug, FromRequestParts)]

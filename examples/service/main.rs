@@ -18,6 +18,7 @@ mod order;
 mod orders;
 mod postgres;
 mod schema;
+mod server;
 mod sqlite;
 mod stop;
 mod summaries;
@@ -25,7 +26,7 @@ mod summaries;
 use std::future::Future;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,6 +44,7 @@ use tracing_subscriber::EnvFilter;
 use crate::backend::Backend;
 use crate::orders::Orders;
 use crate::postgres::Postgres;
+use crate::server::Limits;
 use crate::sqlite::Sqlite;
 use crate::summaries::OrderSummaries;
 
@@ -52,7 +54,8 @@ const PARTITIONS: NonZeroU16 = NonZeroU16::new(4).expect("it is not zero");
 /// How long the read model may be behind when nothing has happened for a while.
 const POLL_INTERVAL_MAX: Duration = Duration::from_millis(20);
 
-/// The longest that a request can wait for the read model: less than it may take as a whole.
+/// The longest that a request can wait for the read model, or take to begin: less than it may take
+/// as a whole.
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// How long clients may keep the process from stopping.
@@ -72,6 +75,12 @@ struct Arguments {
     /// How long a request waits for the read model before it is answered with 202.
     #[arg(long, value_name = "SECONDS", default_value = "2", value_parser = seconds)]
     wait_max: Duration,
+    /// How long a client may take to send the head of a request, and an idle connection stays open.
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    head_time_max: Duration,
+    /// How many connections may be open; further clients wait.
+    #[arg(long, value_name = "N", default_value = "512")]
+    connections_max: NonZeroUsize,
     /// The worker's name, which no other process has. One that was killed and starts again under
     /// its name goes on at once, without waiting until its old leases are over [default: random].
     #[arg(long, value_name = "NAME", value_parser = |name: &str| WorkerId::new(name))]
@@ -80,11 +89,11 @@ struct Arguments {
 
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map_err(|_| "write a number such as 2 or 0.5".to_owned())?;
-    let wait = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
-    if wait > WAIT_MAX {
+    let time = Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())?;
+    if time > WAIT_MAX {
         return Err(format!("{} at most", WAIT_MAX.as_secs()));
     }
-    Ok(wait)
+    Ok(time)
 }
 
 #[tokio::main]
@@ -138,7 +147,7 @@ async fn run_on<B: Backend>(arguments: Arguments) -> anyhow::Result<()> {
         .with_context(|| format!("cannot listen on {}", arguments.listen))?;
 
     let stop_worker = CancellationToken::new();
-    let worker = worker(&backend, arguments.worker);
+    let worker = worker(&backend, arguments.worker.clone());
     let worker = tokio::spawn({
         let (stop_requests, stop_worker) = (stop_requests.clone(), stop_worker.clone());
         async move {
@@ -150,12 +159,11 @@ async fn run_on<B: Backend>(arguments: Arguments) -> anyhow::Result<()> {
     println!("listening on http://{}", listener.local_addr()?);
 
     let router = http::router(Arc::new(Orders::new(backend, arguments.wait_max)));
-    let server = axum::serve(listener, router)
-        .with_graceful_shutdown(stop_requests.clone().cancelled_owned());
-    let outcome = within(server.into_future(), &stop_requests).await;
+    let Arguments { head_time_max, connections_max, .. } = arguments;
+    let limits = Limits { head_time_max, connections_max };
+    within(server::serve(listener, router, limits, stop_requests.clone()), &stop_requests).await;
     stop_worker.cancel();
     worker.await.context("the worker panicked")?.context("the worker stopped")?;
-    outcome.context("the server failed")?;
     info!("stopped");
     Ok(())
 }
@@ -173,17 +181,13 @@ fn worker<B: Backend>(backend: &Arc<B>, id: Option<WorkerId>) -> Worker<B::Sourc
 }
 
 /// Waits for the server, once it was told to stop no longer than [`SHUTDOWN_TIME_MAX`].
-async fn within(
-    server: impl Future<Output = std::io::Result<()>>,
-    stop: &CancellationToken,
-) -> std::io::Result<()> {
+async fn within(server: impl Future<Output = ()>, stop: &CancellationToken) {
     let mut server = std::pin::pin!(server);
     tokio::select! {
-        outcome = &mut server => return outcome,
+        () = &mut server => return,
         () = stop.cancelled() => info!("stopping"),
     }
-    timeout(SHUTDOWN_TIME_MAX, server).await.unwrap_or_else(|_| {
+    if timeout(SHUTDOWN_TIME_MAX, server).await.is_err() {
         warn!("some connections did not end in time");
-        Ok(())
-    })
+    }
 }

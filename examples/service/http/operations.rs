@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
@@ -13,6 +13,7 @@ use es::{EventSource, ProjectionName};
 use projection::admin::{self, PartitionStatus, ProjectionStatus};
 use serde::Serialize;
 
+use super::Path;
 use crate::backend::Backend;
 use crate::error::OrderError;
 use crate::orders::Orders;

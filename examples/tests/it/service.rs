@@ -2,6 +2,7 @@
 #![cfg(unix)]
 
 mod end;
+mod limits;
 mod process;
 
 use std::collections::BTreeSet;

@@ -82,6 +82,11 @@ impl Service {
         self.caller().post(path, Some(key), body).await.unwrap()
     }
 
+    /// Where it listens.
+    pub(crate) fn address(&self) -> &str {
+        self.address.trim_start_matches("http://")
+    }
+
     /// A client that can be given to a task.
     pub(crate) fn caller(&self) -> Caller {
         Caller { client: self.client.clone(), address: self.address.clone() }
