@@ -7,7 +7,8 @@
 //! have ended and the readers have caught up, everything seen is compared with everything
 //! committed. A naive reader runs along, to show that there was something to skip.
 //!
-//! With `--projections` it is the workers that are tortured, see [`elastic`].
+//! With `--projections` it is the workers that are tortured, see [`elastic`]; with `--faults` the
+//! database fails, see [`faults`].
 
 mod aggregate;
 mod backend;
@@ -17,6 +18,7 @@ mod child;
 mod effects;
 mod elastic;
 mod failure;
+mod faults;
 mod isolation;
 mod ledger;
 mod mysql;
@@ -37,6 +39,7 @@ mod unknown_outcome;
 mod verdict;
 mod writer;
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,6 +51,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::backend::Backend;
 use crate::elastic::Load;
+use crate::faults::Faulty;
 use crate::isolation::Isolations;
 use crate::mysql::MySql;
 use crate::postgres::Postgres;
@@ -84,6 +88,14 @@ struct Arguments {
     /// slowed down, so that the workers can keep up.
     #[arg(long)]
     projections: bool,
+    /// Lets the database, the network, the handlers and their processes fail in every way instead,
+    /// while workers run two projections and writers commit.
+    #[arg(long, conflicts_with = "projections")]
+    faults: bool,
+    /// The directory of the server, whose supervisor starts it again: with `--faults` it is
+    /// restarted. `cargo xtask stress` gives that of its own.
+    #[arg(long, value_name = "DIR", requires = "faults")]
+    server_directory: Option<PathBuf>,
     /// The isolation level of the writers' transactions, on MySQL [default: both, half of the
     /// writers each].
     #[arg(long, value_enum)]
@@ -118,6 +130,16 @@ enum Role {
         #[arg(long)]
         id: String,
     },
+    /// Works on both projections of the survival program, until standard input ends.
+    #[command(hide = true)]
+    FragileWorker {
+        /// The store's name.
+        #[arg(long)]
+        store: String,
+        /// The worker's name.
+        #[arg(long)]
+        id: String,
+    },
 }
 
 #[tokio::main]
@@ -143,7 +165,7 @@ async fn main() -> ExitCode {
     })
 }
 
-async fn start<B: Backend>(arguments: Arguments) -> anyhow::Result<ExitCode> {
+async fn start<B: Faulty>(arguments: Arguments) -> anyhow::Result<ExitCode> {
     if let Some(role) = &arguments.role {
         play::<B>(&arguments.database_url, role).await?;
         return Ok(ExitCode::SUCCESS);
@@ -162,10 +184,17 @@ async fn start<B: Backend>(arguments: Arguments) -> anyhow::Result<ExitCode> {
         isolations: arguments.isolation.unwrap_or(Isolations::Both),
     };
     let choices = settings.choices::<B>();
-    println!("{} writers for {} s, {choices}", settings.writers, arguments.seconds);
-    let stores = stores::<B>(&settings, if arguments.projections { 1 } else { 2 }).await?;
+    if arguments.faults {
+        println!("faults for {} s, {choices}", arguments.seconds);
+    } else {
+        println!("{} writers for {} s, {choices}", settings.writers, arguments.seconds);
+    }
+    let has_one_store = arguments.projections || arguments.faults;
+    let stores = stores::<B>(&settings, if has_one_store { 1 } else { 2 }).await?;
     let result = if arguments.projections {
         stress_workers(&settings, &stores[0], &stop).await
+    } else if arguments.faults {
+        survive(&settings, &stores[0], arguments.server_directory.as_deref(), &stop).await
     } else {
         stress(&settings, &stores, arguments.allow_naive_zero, &stop).await
     };
@@ -180,13 +209,14 @@ async fn start<B: Backend>(arguments: Arguments) -> anyhow::Result<ExitCode> {
     result
 }
 
-async fn play<B: Backend>(url: &str, role: &Role) -> anyhow::Result<()> {
+async fn play<B: Faulty>(url: &str, role: &Role) -> anyhow::Result<()> {
     match role {
         Role::Projector { store, until_caught_up } => {
             let until = if *until_caught_up { Until::CaughtUp } else { Until::InputEnds };
             projector::run::<B>(url, store, until).await
         }
         Role::Worker { store, id } => elastic::run_worker::<B>(url, store, id).await,
+        Role::FragileWorker { store, id } => faults::run_worker::<B>(url, store, id).await,
     }
 }
 
@@ -230,6 +260,19 @@ async fn stress_workers<B: Backend>(
         return stopped(stop);
     };
     outcome.judge(&tally, &settings.choices::<B>())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn survive<B: Faulty>(
+    settings: &Settings,
+    store: &Store<B>,
+    server: Option<&Path>,
+    stop: &CancellationToken,
+) -> anyhow::Result<ExitCode> {
+    let Some(outcome) = faults::run(settings, store, server, stop).await? else {
+        return stopped(stop);
+    };
+    outcome.judge(&settings.choices::<B>())?;
     Ok(ExitCode::SUCCESS)
 }
 

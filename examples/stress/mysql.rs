@@ -95,8 +95,8 @@ impl Backend for MySql {
         };
         let sql = format!("set transaction isolation level {isolation}; {begin}");
         let begin = AssertSqlSafe(sql).into_sql_str();
-        let begun = es_sqlx::PoolTransaction::begin(&self.pool, begin, es_sqlx::close);
-        begun.await.map_err(|error| self.failure(error))
+        let transaction = es_sqlx::PoolTransaction::begin(&self.pool, begin, es_sqlx::close);
+        transaction.await.map_err(|error| self.failure(error))
     }
 
     async fn roll_back(
@@ -196,6 +196,16 @@ impl Backend for MySql {
 }
 
 impl MySql {
+    /// Connections to the database.
+    pub(crate) fn pool(&self) -> &MySqlPool {
+        &self.pool
+    }
+
+    /// The database's name.
+    pub(crate) fn schema(&self) -> &SqlName {
+        &self.schema
+    }
+
     /// Whether a session is still there. One that was ended lets go of a prepared transaction
     /// before it leaves this list.
     async fn is_there(&self, session: u64) -> Result<bool, sqlx::Error> {

@@ -24,6 +24,13 @@ pub(crate) struct Postgres {
     source: Arc<PgSource>,
 }
 
+impl Postgres {
+    /// Connections to the schema.
+    pub(crate) fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
 impl Backend for Postgres {
     type Connection = PgConnection;
     type Source = PgSource;

@@ -1,6 +1,6 @@
 //! `SQLite`: each store is a file of its own, for a file has one writer at a time.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,6 +25,51 @@ pub(crate) struct Sqlite {
     source: Arc<SqliteSource>,
 }
 
+impl Sqlite {
+    /// Connects to the store of this name through a pool of these settings.
+    pub(crate) async fn open_with(
+        url: &str,
+        store: &str,
+        pool: SqlitePoolOptions,
+        busy_timeout: Duration,
+    ) -> anyhow::Result<Self> {
+        let file = Sqlite::file_of(url, store)?;
+        let options = SqliteConnectOptions::new()
+            .filename(&file)
+            .create_if_missing(true)
+            .busy_timeout(busy_timeout)
+            .journal_mode(SqliteJournalMode::Wal)
+            // No power failure is part of this.
+            .synchronous(SqliteSynchronous::Normal);
+        let pool = pool
+            .test_before_acquire(false)
+            .connect_with(options)
+            .await
+            .context("cannot open the file: its directory must be there and writable")?;
+        let store = SqliteEventStore::new(&TableNames::default());
+        let source = Arc::new(SqliteSource::new(pool.clone(), store));
+        Ok(Sqlite { file, pool, source })
+    }
+
+    /// The file of the store of this name.
+    pub(crate) fn file_of(url: &str, store: &str) -> anyhow::Result<PathBuf> {
+        let options = SqliteConnectOptions::from_str(url).context("write sqlite://PATH")?;
+        let mut file = options.get_filename().as_os_str().to_owned();
+        file.push(format!("-{store}"));
+        Ok(file.into())
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &Path {
+        &self.file
+    }
+
+    /// Connections to the file.
+    pub(crate) fn pool(&self) -> &SqlitePool {
+        &self.pool
+    }
+}
+
 impl Backend for Sqlite {
     type Connection = SqliteConnection;
     type Source = SqliteSource;
@@ -32,25 +77,8 @@ impl Backend for Sqlite {
     const CONCURRENT_WRITERS: bool = false;
 
     async fn open(url: &str, store: &str, connections_max: u32) -> anyhow::Result<Self> {
-        let options = SqliteConnectOptions::from_str(url).context("write sqlite://PATH")?;
-        let mut file = options.get_filename().as_os_str().to_owned();
-        file.push(format!("-{store}"));
-        let options = options
-            .filename(&file)
-            .create_if_missing(true)
-            .busy_timeout(BUSY_TIMEOUT)
-            .journal_mode(SqliteJournalMode::Wal)
-            // No power failure is part of this.
-            .synchronous(SqliteSynchronous::Normal);
-        let pool = SqlitePoolOptions::new()
-            .max_connections(connections_max)
-            .test_before_acquire(false)
-            .connect_with(options)
-            .await
-            .context("cannot open the file: its directory must be there and writable")?;
-        let store = SqliteEventStore::new(&TableNames::default());
-        let source = Arc::new(SqliteSource::new(pool.clone(), store));
-        Ok(Sqlite { file: file.into(), pool, source })
+        let pool = SqlitePoolOptions::new().max_connections(connections_max);
+        Sqlite::open_with(url, store, pool, BUSY_TIMEOUT).await
     }
 
     fn source(&self) -> &Arc<SqliteSource> {

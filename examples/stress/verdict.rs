@@ -117,7 +117,7 @@ fn partitions(effects: &Trail) -> anyhow::Result<Vec<Trail>> {
 }
 
 /// The projection's rows by aggregate, whatever partition it was in.
-fn aggregates(effects: &Trail) -> Vec<Trail> {
+pub(crate) fn aggregates(effects: &Trail) -> Vec<Trail> {
     let mut trails: BTreeMap<Aggregate, Trail> = BTreeMap::new();
     for seen in effects {
         trails.entry(seen.aggregate).or_default().push(*seen);

@@ -132,7 +132,7 @@ impl Source {
     }
 
     /// The data and log of a server of ours.
-    fn directory(&self) -> Option<PathBuf> {
+    pub(crate) fn directory(&self) -> Option<PathBuf> {
         let process = match self {
             Source::Given(_) => return None,
             Source::Postgres(server) => server.process(),

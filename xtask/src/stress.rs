@@ -1,4 +1,5 @@
-//! `cargo xtask stress`: the never-skip, exactly-once torture, of the store and of workers.
+//! `cargo xtask stress`: the never-skip, exactly-once torture, of the store and of workers, and the
+//! survival of faults.
 
 use std::process::{Command, ExitCode};
 use std::time::Duration;
@@ -14,6 +15,9 @@ use crate::workspace::{self, Programs};
 
 /// Where the files of `SQLite` are, below the workspace's root.
 const DIRECTORY: &str = "target/stress";
+
+/// Of `MariaDB`: a commit is written at once, though not to the disk.
+const COMMITS_SURVIVE_A_KILL: &str = "innodb-flush-log-at-trx-commit=2";
 
 /// How long the program may take to end its transactions after Ctrl-C.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -32,8 +36,12 @@ pub(crate) struct Arguments {
     writers: u32,
     /// Tortures workers that share a projection: they join, leave, are killed and stopped, and the
     /// number of partitions changes.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "faults")]
     projections: bool,
+    /// Lets the database, the network, the handlers and their processes fail in every way, while
+    /// workers run two projections and writers commit; the server is restarted.
+    #[arg(long)]
+    faults: bool,
     /// Repeats the random choices of an earlier run, which printed it.
     #[arg(long)]
     seed: Option<u64>,
@@ -45,10 +53,23 @@ pub(crate) struct Arguments {
     options: Options,
 }
 
+impl Arguments {
+    /// What a server of ours is asked for.
+    fn options(&self) -> Options {
+        let mut options = self.options.clone();
+        if self.faults {
+            // What was committed must be there after the server was killed.
+            options.mariadb_setting.push(COMMITS_SURVIVE_A_KILL.to_owned());
+        }
+        options
+    }
+}
+
 /// The databases that can be tortured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Database {
-    /// With `--projections` only: with one writer at a time, no event commits behind a later one.
+    /// With `--projections` or `--faults` only: with one writer at a time, no event commits after a
+    /// later one.
     Sqlite,
     Postgres,
     /// Runs on `MariaDB`.
@@ -71,15 +92,19 @@ pub(crate) fn run(sh: &Shell, arguments: &Arguments) -> anyhow::Result<ExitCode>
     if arguments.isolation.is_some() && arguments.database != Database::Mysql {
         bail!("--isolation is for --database mysql: elsewhere it cannot be chosen, leave it out");
     }
-    if arguments.database == Database::Sqlite && !arguments.projections {
-        bail!("add --projections: where there is one writer at a time there is nothing to skip");
+    let is_about_workers = arguments.projections || arguments.faults;
+    if arguments.database == Database::Sqlite && !is_about_workers {
+        bail!(
+            "add --projections or --faults: where there is one writer at a time there is nothing \
+             to skip"
+        );
     }
     let root = workspace::root()?;
     let _directory = sh.push_dir(&root);
     let programs = step("build", || Programs::build(sh))?;
     let server = match arguments.database.server() {
         None => None,
-        Some(server) => Some(step("server", || Source::open(server, &arguments.options))?),
+        Some(server) => Some(step("server", || Source::open(server, &arguments.options()))?),
     };
     if server.is_none() {
         sh.create_dir(DIRECTORY)?;
@@ -97,6 +122,12 @@ pub(crate) fn run(sh: &Shell, arguments: &Arguments) -> anyhow::Result<ExitCode>
     }
     if arguments.projections {
         command.arg("--projections");
+    }
+    if arguments.faults {
+        command.arg("--faults");
+        if let Some(directory) = server.as_ref().and_then(Source::directory) {
+            command.arg("--server-directory").arg(directory);
+        }
     }
     let status = interrupt::follow(&mut command, PATIENCE)?;
     Ok(ExitCode::from(interrupt::exit_code(status)))
