@@ -68,7 +68,7 @@ select
   found.name,
   attname::text,
   concat(
-    format_type(atttypid, atttypmod),
+    format_type(atttypid, null),
     (
       select ' collate ' || quote_ident(collname)
       from pg_collation

@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;
 
-use crate::error::store_error;
+use crate::error::{statement_error, store_error};
 use crate::{PgEventStore, copy_row, record};
 
 /// How many bytes are handed to the connection at a time.
@@ -22,7 +22,7 @@ impl ImportStatements for PgEventStore {
         if let Err(error) = sqlx::raw_sql(savepoint).execute(&mut *conn).await {
             return Err(no_transaction(error));
         }
-        self.query(&self.statements().register).execute(conn).await.map_err(store_error)?;
+        self.execute(conn, &self.statements().register, |query| query).await?;
         Ok(())
     }
 
@@ -37,14 +37,11 @@ impl ImportStatements for PgEventStore {
             column(StreamId::aggregate_type),
             column(StreamId::aggregate_id),
         );
-        let rows = self
-            .query(&self.statements().stream_versions)
-            .bind(contexts)
-            .bind(types)
-            .bind(ids)
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
+        let sql = &self.statements().stream_versions;
+        let rows = self.fetch_all(conn, sql, |query| {
+            query.bind(&contexts[..]).bind(&types[..]).bind(&ids[..])
+        });
+        let rows = rows.await?;
         rows.iter().map(|row| Ok((record::stream(row)?, record::number(row, 3)?))).collect()
     }
 
@@ -54,9 +51,10 @@ impl ImportStatements for PgEventStore {
         events: impl Iterator<Item = NumberedEvent> + Send,
         meanwhile: impl FnOnce() + Send,
     ) -> Result<Position, ImportError> {
-        self.copy(conn, events, meanwhile).await.map_err(import_error)?;
-        let row = self.query(&self.statements().last_drawn).fetch_one(conn).await;
-        Ok(record::number(&row.map_err(store_error)?, 0)?)
+        let copied = self.copy(conn, events, meanwhile).await;
+        copied.map_err(|error| import_error(self.statements().import.as_str(), error))?;
+        let row = self.fetch_one(conn, &self.statements().last_drawn, |query| query).await?;
+        Ok(record::number(&row, 0)?)
     }
 }
 
@@ -96,7 +94,7 @@ fn no_transaction(error: sqlx::Error) -> StoreError {
 }
 
 /// Sorts an error of the COPY, after which the transaction must be rolled back.
-fn import_error(error: sqlx::Error) -> ImportError {
+fn import_error(sql: &str, error: sqlx::Error) -> ImportError {
     let database = error.as_database_error();
     let constraint = database.and_then(sqlx::error::DatabaseError::constraint).unwrap_or_default();
     if constraint.ends_with("_event_id_key")
@@ -109,7 +107,7 @@ fn import_error(error: sqlx::Error) -> ImportError {
         let transaction = TransactionState::MustRollBack;
         return StoreError::Retryable { transaction, source: error.into() }.into();
     }
-    store_error(error).into()
+    statement_error(sql, error).into()
 }
 
 /// The id in `Key (event_id)=(…) already exists.`, whatever language that is in.

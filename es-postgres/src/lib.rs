@@ -90,7 +90,9 @@ mod projection_statements;
 mod projections;
 mod record;
 mod schema;
+mod send;
 mod source;
+mod sqlstate;
 mod statements;
 mod store;
 

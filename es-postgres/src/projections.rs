@@ -22,27 +22,22 @@ impl CheckpointStore for PgEventStore {
         partition: Partition,
     ) -> Result<Checkpoint, CheckpointError> {
         let registered = self
-            .query(&self.projections.register_projection)
-            .bind(projection.as_str())
-            .bind(i32::from(partition.total()))
-            .execute(&mut *conn)
-            .await
-            .map_err(store_error)?;
+            .execute(&mut *conn, &self.projections.register_projection, |query| {
+                query.bind(projection.as_str()).bind(i32::from(partition.total()))
+            })
+            .await?;
         let row = self
-            .query(&self.projections.partition_total)
-            .bind(projection.as_str())
-            .fetch_one(&mut *conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_one(&mut *conn, &self.projections.partition_total, |query| {
+                query.bind(projection.as_str())
+            })
+            .await?;
         let stored: i32 = row.try_get(0).map_err(store_error)?;
         CheckpointError::check_partition_total(projection, stored.into(), partition)?;
-        if registered.rows_affected() > 0 {
-            self.query(&self.projections.register_checkpoints)
-                .bind(projection.as_str())
-                .bind(i32::from(partition.total()))
-                .execute(&mut *conn)
-                .await
-                .map_err(store_error)?;
+        if registered > 0 {
+            self.execute(&mut *conn, &self.projections.register_checkpoints, |query| {
+                query.bind(projection.as_str()).bind(i32::from(partition.total()))
+            })
+            .await?;
         }
         self.lock_checkpoint(conn, projection, partition).await
     }
@@ -54,20 +49,17 @@ impl CheckpointStore for PgEventStore {
         partition: Partition,
     ) -> Result<Checkpoint, CheckpointError> {
         let row = self
-            .query(&self.projections.lock_checkpoint)
-            .bind(projection.as_str())
-            .bind(i32::from(partition.index()))
-            .fetch_optional(&mut *conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_optional(&mut *conn, &self.projections.lock_checkpoint, |query| {
+                query.bind(projection.as_str()).bind(i32::from(partition.index()))
+            })
+            .await?;
         let missing = || CheckpointError::Missing { projection: projection.clone(), partition };
         let row = row.ok_or_else(missing)?;
         let settings = self
-            .query(&self.projections.checkpoint_settings)
-            .bind(projection.as_str())
-            .fetch_optional(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_optional(conn, &self.projections.checkpoint_settings, |query| {
+                query.bind(projection.as_str())
+            })
+            .await?;
         let settings = settings.ok_or_else(missing)?;
         record::checkpoint(&row, &settings, projection, partition)
     }
@@ -80,17 +72,17 @@ impl CheckpointStore for PgEventStore {
         to: CheckpointMove,
     ) -> Result<(), CheckpointError> {
         let saved = self
-            .query(&self.projections.save_checkpoint)
-            .bind(projection.as_str())
-            .bind(i32::from(partition.index()))
-            .bind(to.from.get())
-            .bind(to.to.get())
-            .bind(to.epoch.get())
-            .bind(to.lease.map(micros))
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
-        CheckpointError::check_moved(saved.rows_affected(), projection, partition, to.from)
+            .execute(conn, &self.projections.save_checkpoint, |query| {
+                query
+                    .bind(projection.as_str())
+                    .bind(i32::from(partition.index()))
+                    .bind(to.from.get())
+                    .bind(to.to.get())
+                    .bind(to.epoch.get())
+                    .bind(to.lease.map(micros))
+            })
+            .await?;
+        CheckpointError::check_moved(saved, projection, partition, to.from)
     }
 
     async fn checkpoints(
@@ -99,11 +91,8 @@ impl CheckpointStore for PgEventStore {
         projection: &ProjectionName,
     ) -> Result<Vec<PartitionCheckpoint>, StoreError> {
         let rows = self
-            .query(&self.projections.checkpoints)
-            .bind(projection.as_str())
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_all(conn, &self.projections.checkpoints, |query| query.bind(projection.as_str()))
+            .await?;
         rows.iter().map(record::partition_checkpoint).collect()
     }
 }
@@ -113,8 +102,7 @@ impl ProjectionStore for PgEventStore {
         &self,
         conn: &mut PgConnection,
     ) -> Result<Vec<ProjectionState>, StoreError> {
-        let rows =
-            self.query(&self.projections.projections).fetch_all(conn).await.map_err(store_error)?;
+        let rows = self.fetch_all(conn, &self.projections.projections, |query| query).await?;
         rows.iter().map(record::projection).collect()
     }
 
@@ -124,11 +112,10 @@ impl ProjectionStore for PgEventStore {
         projection: &ProjectionName,
     ) -> Result<Option<ProjectionState>, StoreError> {
         let row = self
-            .query(&self.projections.lock_projection)
-            .bind(projection.as_str())
-            .fetch_optional(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_optional(conn, &self.projections.lock_projection, |query| {
+                query.bind(projection.as_str())
+            })
+            .await?;
         row.as_ref().map(record::projection).transpose()
     }
 
@@ -137,14 +124,14 @@ impl ProjectionStore for PgEventStore {
         conn: &mut PgConnection,
         state: &ProjectionState,
     ) -> Result<(), StoreError> {
-        self.query(&self.projections.save_projection)
-            .bind(state.name.as_str())
-            .bind(i32::from(state.partition_total))
-            .bind(state.is_paused)
-            .bind(state.rescale_to.map(i32::from))
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
+        self.execute(conn, &self.projections.save_projection, |query| {
+            query
+                .bind(state.name.as_str())
+                .bind(i32::from(state.partition_total))
+                .bind(state.is_paused)
+                .bind(state.rescale_to.map(i32::from))
+        })
+        .await?;
         Ok(())
     }
 
@@ -154,11 +141,8 @@ impl ProjectionStore for PgEventStore {
         projection: &ProjectionName,
     ) -> Result<Vec<PartitionState>, StoreError> {
         let rows = self
-            .query(&self.projections.partitions)
-            .bind(projection.as_str())
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_all(conn, &self.projections.partitions, |query| query.bind(projection.as_str()))
+            .await?;
         rows.iter().map(record::partition).collect()
     }
 
@@ -168,11 +152,10 @@ impl ProjectionStore for PgEventStore {
         projection: &ProjectionName,
     ) -> Result<Vec<PartitionState>, StoreError> {
         let rows = self
-            .query(&self.projections.lock_partitions)
-            .bind(projection.as_str())
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_all(conn, &self.projections.lock_partitions, |query| {
+                query.bind(projection.as_str())
+            })
+            .await?;
         rows.iter().map(record::partition).collect()
     }
 
@@ -184,21 +167,19 @@ impl ProjectionStore for PgEventStore {
     ) -> Result<(), StoreError> {
         let column = |value: fn(&PartitionSeed) -> i64| seeds.iter().map(value).collect::<Vec<_>>();
         let stops: Vec<_> = seeds.iter().map(|seed| seed.stop_at.map(Position::get)).collect();
-        self.query(&self.projections.rewrite_partitions)
-            .bind(projection.as_str())
-            .bind(column(|seed| seed.position.get()))
-            .bind(column(|seed| seed.epoch.get()))
-            .bind(column(|seed| seed.replay_until.get()))
-            .bind(stops)
-            .execute(&mut *conn)
-            .await
-            .map_err(store_error)?;
-        self.query(&self.projections.delete_partitions)
-            .bind(projection.as_str())
-            .bind(i32::try_from(seeds.len()).unwrap_or(i32::MAX))
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
+        self.execute(&mut *conn, &self.projections.rewrite_partitions, |query| {
+            query
+                .bind(projection.as_str())
+                .bind(column(|seed| seed.position.get()))
+                .bind(column(|seed| seed.epoch.get()))
+                .bind(column(|seed| seed.replay_until.get()))
+                .bind(&stops[..])
+        })
+        .await?;
+        self.execute(conn, &self.projections.delete_partitions, |query| {
+            query.bind(projection.as_str()).bind(i32::try_from(seeds.len()).unwrap_or(i32::MAX))
+        })
+        .await?;
         Ok(())
     }
 
@@ -209,16 +190,14 @@ impl ProjectionStore for PgEventStore {
     ) -> Result<(), StoreError> {
         self.remove_dead_letters_after(conn, projection, Position::START).await?;
         self.rewrite_partitions(conn, projection, &[]).await?;
-        self.query(&self.projections.delete_workers)
-            .bind(projection.as_str())
-            .execute(&mut *conn)
-            .await
-            .map_err(store_error)?;
-        self.query(&self.projections.delete_projection)
-            .bind(projection.as_str())
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
+        self.execute(&mut *conn, &self.projections.delete_workers, |query| {
+            query.bind(projection.as_str())
+        })
+        .await?;
+        self.execute(conn, &self.projections.delete_projection, |query| {
+            query.bind(projection.as_str())
+        })
+        .await?;
         Ok(())
     }
 
@@ -231,14 +210,14 @@ impl ProjectionStore for PgEventStore {
         lease: Duration,
     ) -> Result<Option<Epoch>, StoreError> {
         let row = self
-            .query(&self.projections.claim)
-            .bind(projection.as_str())
-            .bind(i32::from(partition.index()))
-            .bind(worker.as_str())
-            .bind(micros(lease))
-            .fetch_optional(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_optional(conn, &self.projections.claim, |query| {
+                query
+                    .bind(projection.as_str())
+                    .bind(i32::from(partition.index()))
+                    .bind(worker.as_str())
+                    .bind(micros(lease))
+            })
+            .await?;
         row.map(|row| record::number(&row, 0)).transpose()
     }
 
@@ -251,15 +230,15 @@ impl ProjectionStore for PgEventStore {
         lease: Duration,
     ) -> Result<bool, StoreError> {
         let renewed = self
-            .query(&self.projections.renew)
-            .bind(projection.as_str())
-            .bind(i32::from(partition.index()))
-            .bind(epoch.get())
-            .bind(micros(lease))
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
-        Ok(renewed.rows_affected() > 0)
+            .execute(conn, &self.projections.renew, |query| {
+                query
+                    .bind(projection.as_str())
+                    .bind(i32::from(partition.index()))
+                    .bind(epoch.get())
+                    .bind(micros(lease))
+            })
+            .await?;
+        Ok(renewed > 0)
     }
 
     async fn release(
@@ -269,13 +248,10 @@ impl ProjectionStore for PgEventStore {
         partition: Partition,
         epoch: Epoch,
     ) -> Result<(), StoreError> {
-        self.query(&self.projections.release)
-            .bind(projection.as_str())
-            .bind(i32::from(partition.index()))
-            .bind(epoch.get())
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
+        self.execute(conn, &self.projections.release, |query| {
+            query.bind(projection.as_str()).bind(i32::from(partition.index())).bind(epoch.get())
+        })
+        .await?;
         Ok(())
     }
 
@@ -286,13 +262,10 @@ impl ProjectionStore for PgEventStore {
         worker: &WorkerId,
         alive_for: Duration,
     ) -> Result<(), StoreError> {
-        self.query(&self.projections.heartbeat)
-            .bind(projection.as_str())
-            .bind(worker.as_str())
-            .bind(micros(alive_for))
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
+        self.execute(conn, &self.projections.heartbeat, |query| {
+            query.bind(projection.as_str()).bind(worker.as_str()).bind(micros(alive_for))
+        })
+        .await?;
         Ok(())
     }
 
@@ -302,12 +275,10 @@ impl ProjectionStore for PgEventStore {
         projection: &ProjectionName,
         worker: &WorkerId,
     ) -> Result<(), StoreError> {
-        self.query(&self.projections.leave)
-            .bind(projection.as_str())
-            .bind(worker.as_str())
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
+        self.execute(conn, &self.projections.leave, |query| {
+            query.bind(projection.as_str()).bind(worker.as_str())
+        })
+        .await?;
         Ok(())
     }
 
@@ -317,11 +288,8 @@ impl ProjectionStore for PgEventStore {
         projection: &ProjectionName,
     ) -> Result<Vec<WorkerId>, StoreError> {
         let rows = self
-            .query(&self.projections.workers)
-            .bind(projection.as_str())
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_all(conn, &self.projections.workers, |query| query.bind(projection.as_str()))
+            .await?;
         rows.iter().map(record::worker).collect()
     }
 
@@ -333,16 +301,16 @@ impl ProjectionStore for PgEventStore {
         epoch: Epoch,
         attempt: Attempt<'_>,
     ) -> Result<(), StoreError> {
-        self.query(&self.projections.record_attempt)
-            .bind(projection.as_str())
-            .bind(i32::from(partition.index()))
-            .bind(epoch.get())
-            .bind(i32::try_from(attempt.attempts).unwrap_or(i32::MAX))
-            .bind(attempt.position.map(Position::get))
-            .bind(attempt.error.map(error_text))
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
+        self.execute(conn, &self.projections.record_attempt, |query| {
+            query
+                .bind(projection.as_str())
+                .bind(i32::from(partition.index()))
+                .bind(epoch.get())
+                .bind(i32::try_from(attempt.attempts).unwrap_or(i32::MAX))
+                .bind(attempt.position.map(Position::get))
+                .bind(attempt.error.map(error_text))
+        })
+        .await?;
         Ok(())
     }
 
@@ -354,13 +322,10 @@ impl ProjectionStore for PgEventStore {
         count_max: u32,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let rows = self
-            .query(&self.projections.dead_letters)
-            .bind(projection.as_str())
-            .bind(after.get())
-            .bind(i64::from(count_max))
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_all(conn, &self.projections.dead_letters, |query| {
+                query.bind(projection.as_str()).bind(after.get()).bind(i64::from(count_max))
+            })
+            .await?;
         rows.iter().map(record::dead_letter).collect()
     }
 
@@ -372,15 +337,15 @@ impl ProjectionStore for PgEventStore {
         count_max: u32,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let rows = self
-            .query(&self.projections.dead_letter_queue)
-            .bind(projection.as_str())
-            .bind(stream.bounded_context())
-            .bind(stream.aggregate_type())
-            .bind(stream.aggregate_id())
-            .bind(i64::from(count_max))
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_all(conn, &self.projections.dead_letter_queue, |query| {
+                query
+                    .bind(projection.as_str())
+                    .bind(stream.bounded_context())
+                    .bind(stream.aggregate_type())
+                    .bind(stream.aggregate_id())
+                    .bind(i64::from(count_max))
+            })
+            .await?;
         rows.iter().map(record::dead_letter).collect()
     }
 
@@ -390,11 +355,10 @@ impl ProjectionStore for PgEventStore {
         projection: &ProjectionName,
     ) -> Result<Vec<(u16, u64)>, StoreError> {
         let rows = self
-            .query(&self.projections.dead_letter_counts)
-            .bind(projection.as_str())
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_all(conn, &self.projections.dead_letter_counts, |query| {
+                query.bind(projection.as_str())
+            })
+            .await?;
         rows.iter().map(record::dead_letter_count).collect()
     }
 
@@ -405,12 +369,10 @@ impl ProjectionStore for PgEventStore {
         aggregate_ids: &[&str],
     ) -> Result<Vec<StreamId>, StoreError> {
         let rows = self
-            .query(&self.projections.parked_streams)
-            .bind(projection.as_str())
-            .bind(aggregate_ids)
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_all(conn, &self.projections.parked_streams, |query| {
+                query.bind(projection.as_str()).bind(aggregate_ids)
+            })
+            .await?;
         rows.iter().map(record::stream).collect()
     }
 
@@ -430,19 +392,19 @@ impl ProjectionStore for PgEventStore {
             letters.iter().map(|one| i32::try_from(one.attempts).unwrap_or(i32::MAX)).collect();
         let errors: Vec<_> = letters.iter().map(|letter| letter.error.as_deref()).collect();
         let times: Vec<_> = letters.iter().map(|letter| letter.parked_at).collect();
-        self.query(&self.projections.put_dead_letters)
-            .bind(projection.as_str())
-            .bind(positions)
-            .bind(texts(StreamId::bounded_context))
-            .bind(texts(StreamId::aggregate_type))
-            .bind(texts(StreamId::aggregate_id))
-            .bind(slots)
-            .bind(attempts)
-            .bind(errors)
-            .bind(times)
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
+        self.execute(conn, &self.projections.put_dead_letters, |query| {
+            query
+                .bind(projection.as_str())
+                .bind(&positions[..])
+                .bind(texts(StreamId::bounded_context))
+                .bind(texts(StreamId::aggregate_type))
+                .bind(texts(StreamId::aggregate_id))
+                .bind(&slots[..])
+                .bind(&attempts[..])
+                .bind(&errors[..])
+                .bind(&times[..])
+        })
+        .await?;
         Ok(())
     }
 
@@ -453,12 +415,10 @@ impl ProjectionStore for PgEventStore {
         positions: &[Position],
     ) -> Result<(), StoreError> {
         let positions: Vec<i64> = positions.iter().map(|position| position.get()).collect();
-        self.query(&self.projections.remove_dead_letters)
-            .bind(projection.as_str())
-            .bind(positions)
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
+        self.execute(conn, &self.projections.remove_dead_letters, |query| {
+            query.bind(projection.as_str()).bind(&positions[..])
+        })
+        .await?;
         Ok(())
     }
 
@@ -468,12 +428,10 @@ impl ProjectionStore for PgEventStore {
         projection: &ProjectionName,
         after: Position,
     ) -> Result<(), StoreError> {
-        self.query(&self.projections.remove_dead_letters_after)
-            .bind(projection.as_str())
-            .bind(after.get())
-            .execute(conn)
-            .await
-            .map_err(store_error)?;
+        self.execute(conn, &self.projections.remove_dead_letters_after, |query| {
+            query.bind(projection.as_str()).bind(after.get())
+        })
+        .await?;
         Ok(())
     }
 
@@ -483,11 +441,8 @@ impl ProjectionStore for PgEventStore {
         time: DateTime<Utc>,
     ) -> Result<Option<Position>, StoreError> {
         let row = self
-            .query(&self.projections.first_position_since)
-            .bind(time)
-            .fetch_optional(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_optional(conn, &self.projections.first_position_since, |query| query.bind(time))
+            .await?;
         row.map(|row| record::number(&row, 0)).transpose()
     }
 }

@@ -62,7 +62,7 @@ impl SchemaCheck {
         }
         // An answer that is not whole says nothing about the tables.
         match failure.map(store_error) {
-            Some(error) if error.is_retryable() => return Err(error),
+            Some(error) if error.is_retryable() && !is_right(&error) => return Err(error),
             Some(error) => return Err(check_schema(&self.needs, &found).err().unwrap_or(error)),
             None => check_schema(&self.needs, &found)?,
         }
@@ -71,6 +71,11 @@ impl SchemaCheck {
             None => Err(unsafe_schema("the sequence of the positions is not there")),
         }
     }
+}
+
+/// The check itself says which rights are missing.
+fn is_right(error: &StoreError) -> bool {
+    matches!(error, StoreError::MissingRight { .. })
 }
 
 /// The schemas that are looked through, in their order.
@@ -121,7 +126,7 @@ fn types(kind: ColumnKind) -> &'static [&'static str] {
         ColumnKind::Integer => &["integer"],
         ColumnKind::Slot => &["smallint"],
         ColumnKind::Flag => &["boolean"],
-        ColumnKind::Name | ColumnKind::Text => &["text"],
+        ColumnKind::Name | ColumnKind::Text => &["text", "character varying"],
         ColumnKind::Uuid => &["uuid"],
         ColumnKind::Bytes => &["bytea"],
         ColumnKind::Json => &["json"],

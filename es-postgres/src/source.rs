@@ -8,10 +8,11 @@ use std::time::Duration;
 use es::{Cause, EventSource, StoreError};
 use es_sqlx::{PoolTransaction, PooledConnection};
 use sqlx::pool::PoolConnection;
-use sqlx::{PgConnection, PgPool, Postgres, SqlSafeStr};
+use sqlx::{Connection, PgConnection, PgPool, Postgres};
 use tokio::sync::Notify;
 
-use crate::error::{error_cause, store_error};
+use crate::error::{error_cause, is_aborted, retryable, store_error};
+use crate::statements::trusted;
 use crate::{PgEventStore, PgNotifications};
 
 /// A connection in the middle of something is closed.
@@ -82,8 +83,8 @@ impl EventSource for PgSource {
         conn.release();
     }
 
-    async fn begin_within(&self, _time_max: Duration) -> Result<Self::Transaction, StoreError> {
-        let begin = "begin".into_sql_str();
+    async fn begin_within(&self, time_max: Duration) -> Result<Self::Transaction, StoreError> {
+        let begin = trusted(begin_within(time_max));
         PoolTransaction::begin(&self.pool, begin, ABANDON).await.map_err(store_error)
     }
 
@@ -102,11 +103,50 @@ impl EventSource for PgSource {
         transaction.commit().await.map_err(store_error)
     }
 
-    async fn rollback(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
+    async fn probe(&self, transaction: &mut Self::Transaction) -> Result<(), StoreError> {
+        let probed = sqlx::raw_sql("select 1").execute(&mut **transaction).await;
+        match probed {
+            Err(error) if is_aborted(&error) => Err(retryable(error)),
+            probed => probed.map(drop).map_err(store_error),
+        }
+    }
+
+    async fn rollback(&self, mut transaction: Self::Transaction) -> Result<(), StoreError> {
+        // A statement of the handler's may be what failed, for it is stale, and would be so again.
+        transaction.clear_cached_statements().await.map_err(store_error)?;
         transaction.rollback().await.map_err(store_error)
     }
 
     fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause> {
-        es::cause(error, |error| error.downcast_ref().map(error_cause))
+        es::cause(error, error_cause)
+    }
+}
+
+/// Begins a transaction that the server ends if a statement in it, the pause between two, or the
+/// wait for the client to acknowledge what was sent takes longer than this.
+fn begin_within(time_max: Duration) -> String {
+    // Zero would be no limit.
+    let millis = time_max.as_nanos().div_ceil(1_000_000).clamp(1, i32::MAX as u128);
+    format!(
+        "begin; set local statement_timeout = {millis}; \
+         set local idle_in_transaction_session_timeout = {millis}; \
+         set local tcp_user_timeout = {millis}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_limit_is_rounded_up_and_never_none() {
+        let millis = |time_max| {
+            let begin = begin_within(time_max);
+            begin.rsplit(" = ").next().expect("the last limit").parse::<u64>().expect("a number")
+        };
+        assert_eq!(millis(Duration::ZERO), 1);
+        assert_eq!(millis(Duration::from_nanos(1_000_001)), 2);
+        assert_eq!(millis(Duration::from_mins(1)), 60_000);
+        assert_eq!(millis(Duration::MAX), 2_147_483_647);
     }
 }

@@ -9,16 +9,14 @@ use es::{
     StoreError, Stream, StreamId, TableNames, Version, VersionRange, WindowEvents, append_guarded,
     import_numbered,
 };
-use sqlx::postgres::PgArguments;
-use sqlx::query::Query;
-use sqlx::{PgConnection, Postgres, Row, SqlStr};
+use sqlx::{PgConnection, Row, SqlStr};
 use uuid::Uuid;
 
 use crate::error::{append_error, store_error};
-use crate::event_row;
 use crate::horizon::horizon;
 use crate::projection_statements::ProjectionStatements;
 use crate::record;
+use crate::send::PgQuery;
 use crate::statements::Statements;
 
 /// How far apart ids may be drawn that are looked for in one step, in milliseconds.
@@ -54,15 +52,16 @@ impl PgEventStore {
         &self,
         conn: &mut PgConnection,
     ) -> Result<String, StoreError> {
-        let row = self.query(&self.statements.notification_channel).fetch_one(conn).await;
-        row.and_then(|row| row.try_get(0)).map_err(store_error)
+        let row =
+            self.fetch_one(conn, &self.statements.notification_channel, |query| query).await?;
+        row.try_get(0).map_err(store_error)
     }
 
     pub(crate) fn statements(&self) -> &Statements {
         &self.statements
     }
 
-    pub(crate) fn query(&self, sql: &SqlStr) -> Query<'static, Postgres, PgArguments> {
+    pub(crate) fn query(&self, sql: &SqlStr) -> PgQuery<'static> {
         sqlx::query(sql.clone()).persistent(self.keeps_statements)
     }
 }
@@ -104,13 +103,13 @@ impl EventStore for PgEventStore {
         stream: &StreamId,
     ) -> Result<Version, StoreError> {
         let row = self
-            .query(&self.statements.stream_version)
-            .bind(stream.bounded_context())
-            .bind(stream.aggregate_type())
-            .bind(stream.aggregate_id())
-            .fetch_optional(conn)
-            .await
-            .map_err(store_error)?;
+            .fetch_optional(conn, &self.statements.stream_version, |query| {
+                query
+                    .bind(stream.bounded_context())
+                    .bind(stream.aggregate_type())
+                    .bind(stream.aggregate_id())
+            })
+            .await?;
         row.map_or(Ok(Version::NONE), |row| record::number(&row, 0))
     }
 
@@ -121,15 +120,14 @@ impl EventStore for PgEventStore {
         versions: impl Into<VersionRange> + Send,
     ) -> Result<Stream, StoreError> {
         let versions = versions.into();
-        let rows = self
-            .query(&self.statements.read_stream)
-            .bind(stream.bounded_context())
-            .bind(stream.aggregate_type())
-            .bind(stream.aggregate_id())
-            .bind(versions.first().get())
-            .bind(versions.last().get())
-            .fetch(conn);
-        Ok(Stream::new(stream.clone(), event_row::collect(rows).await?))
+        let bind = |query| bind_range(query, stream, versions);
+        let push = |events: &mut Vec<_>, event| {
+            events.push(event);
+            true
+        };
+        let sql = &self.statements.read_stream;
+        let events = self.fetch_events(conn, sql, bind, Vec::new, push).await?;
+        Ok(Stream::new(stream.clone(), events))
     }
 
     async fn horizon(
@@ -137,13 +135,8 @@ impl EventStore for PgEventStore {
         conn: &mut PgConnection,
         known: Position,
     ) -> Result<Horizon, StoreError> {
-        let row = self
-            .query(&self.statements.horizon)
-            .bind(known.get())
-            .fetch_one(conn)
-            .await
-            .map_err(store_error)?;
-        horizon(&row)
+        let sql = &self.statements.horizon;
+        horizon(&self.fetch_one(conn, sql, |query| query.bind(known.get())).await?)
     }
 
     async fn read_window(
@@ -152,18 +145,10 @@ impl EventStore for PgEventStore {
         window: ReadWindow,
         filter: &EventFilter,
     ) -> Result<WindowEvents, StoreError> {
-        let rows = self
-            .query(&self.statements.read_window)
-            .bind(window.after().get())
-            .bind(window.through().get())
-            .bind(i64::from(window.events_max()))
-            .bind(filter.bounded_contexts().map(array))
-            .bind(filter.aggregate_types().map(array))
-            .bind(filter.event_types().map(array))
-            .bind(i32::from(filter.partition().total()))
-            .bind(i32::from(filter.partition().index()))
-            .fetch(conn);
-        event_row::collect_window(rows, window).await
+        let sql = &self.statements.read_window;
+        let bind = |query| bind_window(query, window, filter);
+        let events = || WindowEvents::new(window);
+        self.fetch_events(conn, sql, bind, events, WindowEvents::push).await
     }
 
     async fn check_schema(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
@@ -181,14 +166,16 @@ impl AppendStatements for PgEventStore {
     ) -> Result<Insertion, StoreError> {
         match events {
             [event] => {
-                let insert = self.insert(&self.statements.append_one, stream, expected, event);
-                let rows = insert.fetch_all(conn).await.map_err(append_error)?;
-                record::inserted_one(&rows)
+                let sql = &self.statements.append_one;
+                let bind = |query| bind_first(query, stream, expected, event);
+                let rows = self.try_fetch_all(conn, sql, bind).await;
+                record::inserted_one(&rows.map_err(|error| append_error(sql.as_str(), error))?)
             }
             [first, others @ ..] => {
-                let insert = self.insert(&self.statements.append, stream, expected, first);
-                let rows = bind_others(insert, others).fetch_all(conn).await;
-                record::inserted(&rows.map_err(append_error)?)
+                let sql = &self.statements.append;
+                let bind = |query| bind_others(bind_first(query, stream, expected, first), others);
+                let rows = self.try_fetch_all(conn, sql, bind).await;
+                record::inserted(&rows.map_err(|error| append_error(sql.as_str(), error))?)
             }
             // An append was checked to have events.
             [] => Ok(Insertion::Rejected),
@@ -200,48 +187,62 @@ impl AppendStatements for PgEventStore {
         conn: &mut PgConnection,
         events: &[Event],
     ) -> Result<Vec<ExistingEvent>, StoreError> {
-        let rows = self
-            .query(&self.statements.existing_events)
-            .bind(events.iter().map(Event::id).collect::<Vec<_>>())
-            .fetch_all(conn)
-            .await
-            .map_err(store_error)?;
+        let ids: Vec<_> = events.iter().map(Event::id).collect();
+        let sql = &self.statements.existing_events;
+        let rows = self.fetch_all(conn, sql, |query| query.bind(&ids)).await?;
         rows.iter().map(record::existing_event).collect()
     }
 }
 
-impl PgEventStore {
-    /// What `append_one.sql` takes, and `append.sql` of the first event.
-    fn insert<'q>(
-        &self,
-        sql: &SqlStr,
-        stream: &'q StreamId,
-        expected: ExpectedVersion,
-        event: &'q Event,
-    ) -> Query<'q, Postgres, PgArguments> {
-        self.query(sql)
-            .bind(stream.bounded_context())
-            .bind(stream.aggregate_type())
-            .bind(stream.aggregate_id())
-            .bind(stream.slot().get().cast_signed())
-            .bind(expected.required().map(Version::get))
-            .bind(event.id())
-            .bind(event.event_type())
-            .bind(i32::from(event.event_version()))
-            .bind(event.payload())
-            .bind(event.metadata())
-            .bind(event.correlation_id())
-            .bind(event.causation_id())
-            .bind(event.trace_id())
-            .bind(event.created_at())
-    }
+/// What `read_stream.sql` takes.
+fn bind_range<'q>(query: PgQuery<'q>, stream: &'q StreamId, versions: VersionRange) -> PgQuery<'q> {
+    query
+        .bind(stream.bounded_context())
+        .bind(stream.aggregate_type())
+        .bind(stream.aggregate_id())
+        .bind(versions.first().get())
+        .bind(versions.last().get())
+}
+
+/// What `read_window.sql` takes.
+fn bind_window<'q>(query: PgQuery<'q>, window: ReadWindow, filter: &'q EventFilter) -> PgQuery<'q> {
+    query
+        .bind(window.after().get())
+        .bind(window.through().get())
+        .bind(i64::from(window.events_max()))
+        .bind(filter.bounded_contexts().map(array))
+        .bind(filter.aggregate_types().map(array))
+        .bind(filter.event_types().map(array))
+        .bind(i32::from(filter.partition().total()))
+        .bind(i32::from(filter.partition().index()))
+}
+
+/// What `append_one.sql` takes, and `append.sql` of the first event.
+fn bind_first<'q>(
+    query: PgQuery<'q>,
+    stream: &'q StreamId,
+    expected: ExpectedVersion,
+    event: &'q Event,
+) -> PgQuery<'q> {
+    query
+        .bind(stream.bounded_context())
+        .bind(stream.aggregate_type())
+        .bind(stream.aggregate_id())
+        .bind(stream.slot().get().cast_signed())
+        .bind(expected.required().map(Version::get))
+        .bind(event.id())
+        .bind(event.event_type())
+        .bind(i32::from(event.event_version()))
+        .bind(event.payload())
+        .bind(event.metadata())
+        .bind(event.correlation_id())
+        .bind(event.causation_id())
+        .bind(event.trace_id())
+        .bind(event.created_at())
 }
 
 /// What `append.sql` takes of the events behind the first.
-fn bind_others<'q>(
-    insert: Query<'q, Postgres, PgArguments>,
-    others: &'q [Event],
-) -> Query<'q, Postgres, PgArguments> {
+fn bind_others<'q>(insert: PgQuery<'q>, others: &'q [Event]) -> PgQuery<'q> {
     let (least, greatest) = drawn_together(others).unzip();
     insert
         .bind(others.iter().map(Event::id).collect::<Vec<_>>())

@@ -89,7 +89,7 @@ pub enum StoreError {
 
     /// The connection is gone, and with it the transaction. After a commit that ended so,
     /// repeat the append with the same event ids: the store says whether it holds them.
-    #[error("the connection to the database was lost, or none could be had")]
+    #[error("the connection to the database was lost, or none could be made")]
     ConnectionLost {
         /// What the driver said.
         source: BoxError,
@@ -99,6 +99,29 @@ pub enum StoreError {
     /// starts or shuts down, or lacks memory. Nothing was written; roll the transaction back.
     #[error("the database cannot do it now: see to the server, then run the transaction again")]
     Unavailable {
+        /// What the driver said.
+        source: BoxError,
+    },
+
+    /// No connection could be had from the pool in time: all of them are in use, or the server
+    /// cannot be reached. What the caller holds is as it was.
+    #[error(
+        "no connection could be had from the pool in time: if the server can be reached, give back \
+         the connection or transaction you hold before you ask for another, or give the pool more \
+         connections"
+    )]
+    PoolTimedOut {
+        /// What the driver said.
+        source: BoxError,
+    },
+
+    /// The database role lacks a right. An operator grants it; the statement is as it should be.
+    #[error(
+        "the database role lacks a right, it needs {needed}: `migrate-gen --role` writes the grants"
+    )]
+    MissingRight {
+        /// What the statement needs.
+        needed: String,
         /// What the driver said.
         source: BoxError,
     },
@@ -243,10 +266,10 @@ impl StoreError {
     /// Whose fault it is, where the error says so.
     pub fn cause(&self) -> Option<Cause> {
         match self {
-            StoreError::Unavailable { .. } => Some(Cause::Server),
-            StoreError::Retryable { .. } | StoreError::ConnectionLost { .. } => {
-                Some(Cause::Transaction)
-            }
+            StoreError::Unavailable { .. } | StoreError::MissingRight { .. } => Some(Cause::Server),
+            StoreError::Retryable { .. }
+            | StoreError::ConnectionLost { .. }
+            | StoreError::PoolTimedOut { .. } => Some(Cause::Transaction),
             _ => None,
         }
     }
@@ -255,7 +278,9 @@ impl StoreError {
     pub fn transaction(&self) -> Option<TransactionState> {
         match self {
             StoreError::Retryable { transaction, .. } => Some(*transaction),
-            StoreError::Unavailable { .. } => Some(TransactionState::MustRollBack),
+            StoreError::Unavailable { .. } | StoreError::MissingRight { .. } => {
+                Some(TransactionState::MustRollBack)
+            }
             StoreError::ConnectionLost { .. } => Some(TransactionState::Ended),
             _ => None,
         }

@@ -2,15 +2,18 @@
 //!
 //! The tests need a server: `cargo xtask test` starts one.
 
+mod causes;
 mod environment;
 mod failures;
 mod harness;
 mod horizon;
 mod isolation;
+mod limits;
 mod notifications;
 mod plans;
 mod proxy;
 mod schema_check;
+mod stale;
 mod wire;
 
 /// The clauses of the store.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use es_postgres::sqlx::postgres::PgConnectOptions;
@@ -16,6 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 pub(crate) struct Proxy {
     address: SocketAddr,
     counts: Arc<Mutex<Counts>>,
+    swallows: Arc<AtomicBool>,
 }
 
 /// What clients have sent since the last [`Proxy::take`].
@@ -34,16 +36,24 @@ impl Proxy {
         let server = format!("{}:{}", server.get_host(), server.get_port());
         let counts = Arc::<Mutex<Counts>>::default();
         let shared = Arc::clone(&counts);
+        let swallows = Arc::<AtomicBool>::default();
+        let swallowing = Arc::clone(&swallows);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let server = TcpStream::connect(&server).await.expect("the server accepts");
                 let (mut from_server, to_server) = server.into_split();
                 let (from_client, mut to_client) = client.into_split();
-                tokio::spawn(count(from_client, to_server, Arc::clone(&shared)));
+                let (shared, swallowing) = (Arc::clone(&shared), Arc::clone(&swallowing));
+                tokio::spawn(count(from_client, to_server, shared, swallowing));
                 tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
             }
         });
-        Proxy { address, counts }
+        Proxy { address, counts, swallows }
+    }
+
+    /// From now on nothing that a client sends arrives, and no connection is closed.
+    pub(crate) fn swallow(&self) {
+        self.swallows.store(true, Ordering::Relaxed);
     }
 
     /// The same server and database, through the proxy.
@@ -64,12 +74,16 @@ async fn count(
     mut client: OwnedReadHalf,
     mut server: OwnedWriteHalf,
     counts: Arc<Mutex<Counts>>,
+    swallows: Arc<AtomicBool>,
 ) -> std::io::Result<()> {
     let mut statements = HashMap::<String, String>::new();
     let startup = client.read_u32().await?;
     pass_on(&mut client, &mut server, None, startup).await?;
     loop {
         let kind = client.read_u8().await?;
+        if swallows.load(Ordering::Relaxed) {
+            std::future::pending::<()>().await;
+        }
         let length = client.read_u32().await?;
         let body = pass_on(&mut client, &mut server, Some(kind), length).await?;
         let mut texts = body.split(|byte| *byte == 0).map(String::from_utf8_lossy);

@@ -83,7 +83,7 @@ async fn each_type_and_each_key_is_looked_at() {
             "{constraints}; alter table projections drop constraint projections_rescale_to_check, \
              drop constraint projections_partition_total_check; alter table projection_checkpoints \
              drop constraint projection_checkpoints_position_check; alter table {table} alter \
-             {column} drop default, alter {column} type varchar(400) using {column}::text"
+             {column} drop default, alter {column} type name using {column}::text"
         );
         let error = refusal(&mut conn, &change).await;
         lacks(&error, &change, &format!("column {column} of table \"{table}\" has the type"));
