@@ -13,7 +13,7 @@ pub const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(60);
 /// A store together with the pool its readers use: what a projection processor runs on.
 ///
 /// A processor holds one transaction at a time, and at most one connection beside it on which it
-/// reads ahead. It waits for none while it holds the other, so a pool of one is enough.
+/// reads ahead. The transaction never waits for that one, so a pool of one is enough.
 pub trait EventSource: Send + Sync + 'static {
     /// What the store and a projection's handler work on.
     type Connection: Send + 'static;

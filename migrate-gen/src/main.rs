@@ -200,24 +200,28 @@ impl ServerArguments {
 
 impl DatabaseArgument {
     fn next_step(self, path: &Path) -> String {
-        match self {
-            DatabaseArgument::Mysql => format!(
-                "run it once, with your migration tool (`sqlx migrate run`) or with \
-                 `mysql app < {}`",
-                path.display()
-            ),
-            DatabaseArgument::Postgres => format!(
-                "run it once, with your migration tool (`sqlx migrate run`) or with \
-                 `psql --single-transaction -v ON_ERROR_STOP=1 -f {} \"$DATABASE_URL\"`",
-                path.display()
-            ),
-            DatabaseArgument::Sqlite => format!(
-                "run it once, with your migration tool (`sqlx migrate run`) or with \
-                 `sqlite3 -bail app.db < {}`",
-                path.display()
-            ),
-        }
+        let path = shell_word(path);
+        let command = match self {
+            DatabaseArgument::Mysql => format!("mysql app < {path}"),
+            DatabaseArgument::Postgres => {
+                format!("psql --single-transaction -v ON_ERROR_STOP=1 -f {path} \"$DATABASE_URL\"")
+            }
+            DatabaseArgument::Sqlite => format!("sqlite3 -bail app.db < {path}"),
+        };
+        format!("run it once, with your migration tool (`sqlx migrate run`) or with `{command}`")
     }
+}
+
+/// The path as a shell reads it back: in single quotes if it holds more than plain characters.
+fn shell_word(path: &Path) -> String {
+    let path = path.display().to_string();
+    // A program would take it for an option.
+    let path = if path.starts_with('-') { format!("./{path}") } else { path };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./+:=@%,".contains(c);
+    if !path.is_empty() && path.chars().all(is_plain) {
+        return path;
+    }
+    format!("'{}'", path.replace('\'', r"'\''"))
 }
 
 impl From<DatabaseArgument> for Database {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot do its work must fail at once")]
 
 mod database;
+mod documents;
 mod errors;
 mod interruption;
 mod mysql;
@@ -10,6 +11,7 @@ mod program;
 mod quickstart;
 mod repository;
 mod service;
+mod snippets;
 mod stress;
 mod telemetry;
 mod verification;

@@ -11,8 +11,8 @@ create table {events} (
     -- The event's place in its stream: 1, 2, 3 and so on, without holes.
     aggregate_version bigint not null,
 
-    -- When the event was appended, in UTC. For people to read: the order of the log is
-    -- global_position. A timestamp would end in 2038, and be shown in each connection's time zone.
+    -- When the event happened by the clock of its writer, in UTC. For people to read: the order of
+    -- the log is global_position. A timestamp would end in 2038, and be shown in each connection's time zone.
     created_at datetime(6) not null,
 
     -- The version of the payload's format.

@@ -16,7 +16,8 @@ create table {events} (
     -- The event's place in its stream: 1, 2, 3 and so on, without holes.
     aggregate_version bigint not null,
 
-    -- When the event was appended. For people to read: the order of the log is global_position.
+    -- When the event happened, by the clock of its writer. For people to read: the order of the log
+    -- is global_position.
     created_at timestamptz not null,
 
     -- The version of the payload's format.

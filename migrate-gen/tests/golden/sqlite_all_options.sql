@@ -44,8 +44,8 @@ create table "order" (
     causation_id blob null,
     trace_id blob null,
 
-    -- When the event was appended, in microseconds since 1970-01-01 00:00:00 UTC. For people to
-    -- read: the order of the log is global_position.
+    -- When the event happened by the clock of its writer, in microseconds since 1970-01-01
+    -- 00:00:00 UTC. For people to read: the order of the log is global_position.
     created_at integer not null
 ) strict;
 

@@ -63,6 +63,23 @@ fn directory_with_other_migration() -> (TempDir, PathBuf) {
     (directory, path)
 }
 
+/// A shell runs what is printed, whatever the directory is called.
+#[test]
+fn the_next_step_quotes_the_path_for_a_shell() {
+    for name in ["with space", "o'clock", "$HOME", "a;b", "back`tick", "-dash", "ünïcode", "plain"]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let output = migrate_gen(directory.path(), &[&format!("--output={name}")]);
+        assert_success(&output);
+        let next = stdout(&output).rsplit_once("or with `").unwrap().1;
+        let command = next.strip_suffix("`\n").unwrap();
+        let printed = command.replace("sqlite3 -bail app.db <", "cat <");
+        let shell =
+            Command::new("sh").current_dir(directory.path()).args(["-c", &printed]).output();
+        assert_eq!(stdout(&shell.unwrap()), default_sql(), "{command}");
+    }
+}
+
 #[test]
 fn only_the_database_must_be_named() {
     let directory = tempfile::tempdir().unwrap();

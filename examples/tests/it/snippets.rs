@@ -1,0 +1,155 @@
+//! What the documents show beside whole programs: compiled here, and run on SQLite.
+
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::Arc;
+use std::time::Duration;
+
+use es::{Event, EventStore, ExpectedVersion, PersistedEvent, Position, ProjectionName, StreamId};
+use es_sqlite::sqlx::{self, SqliteConnection, SqlitePool, sqlite::SqlitePoolOptions};
+use es_sqlite::{SqliteEventStore, SqliteSource};
+use projection::{
+    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, Worker, admin,
+    wait_for,
+};
+use tokio_util::sync::CancellationToken;
+
+type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+/// Counts events; fails where it is told to.
+struct Counter {
+    name: &'static str,
+    policy: FailurePolicy,
+    broken_at: Option<i64>,
+}
+
+impl Projection<SqliteConnection> for Counter {
+    fn name(&self) -> ProjectionName {
+        ProjectionName::new(self.name).expect("a valid name")
+    }
+
+    fn failure_policy(&self) -> FailurePolicy {
+        self.policy
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut SqliteConnection,
+        event: &PersistedEvent,
+        _context: &EventContext,
+    ) -> Result<(), HandlerError> {
+        if Some(event.payload_json::<i64>()?) == self.broken_at {
+            return Err("a bug".into());
+        }
+        sqlx::query("update counts set count = count + 1 where name = ?")
+            .bind(self.name)
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
+}
+
+fn counter(name: &'static str) -> Counter {
+    Counter { name, policy: FailurePolicy::Stop, broken_at: None }
+}
+
+async fn database() -> Result<SqlitePool, Box<dyn std::error::Error>> {
+    let pool = SqlitePoolOptions::new().max_connections(1).connect("sqlite::memory:").await?;
+    let schema = migrate_gen::Schema::new(migrate_gen::Database::Sqlite).to_sql()?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(schema)).execute(&pool).await?;
+    let own = "create table counts (name text, count int); \
+               insert into counts values ('revenue', 0), ('mailer', 0)";
+    sqlx::raw_sql(own).execute(&pool).await?;
+    Ok(pool)
+}
+
+async fn count(pool: &SqlitePool, name: &str) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("select count from counts where name = ?").bind(name).fetch_one(pool).await
+}
+
+#[tokio::test]
+async fn the_readmes_worker_runs() -> TestResult {
+    let pool = database().await?;
+    let store = SqliteEventStore::default();
+    let order = StreamId::new("Sales", "Order", "order-1")?;
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+    let placed = Event::json("OrderPlaced", &4200)?;
+    let appended = store.append(&mut tx, &order, ExpectedVersion::NoStream, &[placed]).await?;
+    tx.commit().await?;
+    let source = Arc::new(SqliteSource::new(pool.clone(), store));
+    let (revenue, mailer) = (Arc::new(counter("revenue")), Arc::new(counter("mailer")));
+    let number = |number| NonZeroU16::new(number).expect("it is not zero");
+    let (four, one) = (number(4), number(1));
+    let shutdown = CancellationToken::new();
+    let time_max = Duration::from_secs(30);
+
+    let worker = Worker::new(Arc::clone(&source))
+        .with_projection(&revenue, four)
+        .with_projection(&mailer, one);
+    let running = tokio::spawn({
+        let shutdown = shutdown.clone();
+        async move { worker.run(shutdown).await } // claims, shares, takes over
+    });
+
+    wait_for(&*source, &revenue.name(), appended.last_position(), time_max).await?; // read your own writes
+    admin::rescale(&*source, &revenue.name(), 8).await?; // while they run
+
+    shutdown.cancel();
+    running.await??;
+    assert_eq!(count(&pool, "revenue").await?, 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_conflict_is_decided_again() -> TestResult {
+    let pool = database().await?;
+    let store = SqliteEventStore::default();
+    let order = StreamId::new("Sales", "Order", "order-1")?;
+    let stale = ExpectedVersion::exact(3);
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+
+    let paid = Event::json("OrderPaid", &4200)?;
+    match store.append(&mut tx, &order, stale, &[paid]).await {
+        Ok(_) => tx.commit().await?,
+        // The transaction is usable: look at the stream, and decide again.
+        Err(error) if error.is_conflict() => {
+            let stream = store.read_stream(&mut tx, &order, ..).await?;
+            println!("somebody was faster: {} is at version {}", order, stream.version());
+        }
+        // If `is_retryable`, as after a deadlock: run the whole transaction again.
+        Err(error) => return Err(error.into()),
+    }
+
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_event_that_fails_is_parked_and_handled_after_all() -> TestResult {
+    let pool = database().await?;
+    let store = SqliteEventStore::default();
+    let order = StreamId::new("Sales", "Order", "order-1")?;
+    let events = [Event::json("OrderPlaced", &1)?, Event::json("OrderPlaced", &2)?];
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+    store.append(&mut tx, &order, ExpectedVersion::NoStream, &events).await?;
+    tx.commit().await?;
+    let source = Arc::new(SqliteSource::new(pool.clone(), store));
+
+    let twice = NonZeroU32::new(2).expect("it is not zero");
+    let policy = FailurePolicy::Park(Retries::new(twice).with_delay_max(Duration::from_millis(5)));
+    let broken = Counter { name: "revenue", policy, broken_at: Some(1) };
+    let processor = Processor::new(Arc::clone(&source), Arc::new(broken));
+    processor.run_until_caught_up(CancellationToken::new()).await?;
+
+    let revenue = counter("revenue");
+    let name = revenue.name();
+
+    for letter in admin::dead_letters(&*source, &name, Position::START, 100).await? {
+        println!("{}: {} attempts, {:?}", letter.position, letter.attempts, letter.error);
+    }
+    // The bug is mended: handle the stream's dead letters in their order.
+    let retried = admin::retry(&*source, &revenue, &order).await?;
+
+    println!("{retried:?}");
+    assert_eq!(count(&pool, "revenue").await?, 2);
+    assert!(admin::dead_letters(&*source, &name, Position::START, 100).await?.is_empty());
+    Ok(())
+}
