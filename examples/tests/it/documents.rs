@@ -76,12 +76,14 @@ fn the_readmes_lines_and_its_program_make_a_crate_that_runs() {
         fs::write(directory.path().join(name), text).expect("it can be written");
     };
     fs::create_dir(directory.path().join("src")).expect("a directory");
-    write("Cargo.toml", &format!("{package}{dependencies}\n\n[workspace]\n"));
+    // With the profile of this workspace, what it has built already need not be built again.
+    let shared = "[profile.dev]\ndebug = \"line-tables-only\"\n\n[workspace]\n";
+    write("Cargo.toml", &format!("{package}{dependencies}\n\n{shared}"));
     write("src/main.rs", &blocks(&readme, "rust").remove(0));
     fs::copy(root.join("Cargo.lock"), directory.path().join("Cargo.lock")).expect("copied");
     let output = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--offline", "--target-dir"])
-        .arg(root.join("target/fresh"))
+        .args(Path::new(env!("CARGO_BIN_EXE_quickstart")).ancestors().nth(2))
         .current_dir(directory.path())
         .output()
         .expect("cargo starts");
