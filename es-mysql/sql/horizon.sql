@@ -15,7 +15,9 @@
 -- 3. The announcements that are committed: after 2, so that an announcement that looks committed
 --    there and here is, and so are the events behind it.
 -- 4. The last committed position: the log is read no further. What was drawn beyond it can still
---    be rolled back, and then the end of the log would go back.
+--    be rolled back, and then the end of the log would go back. And the last number the table's
+--    counter has given: where that is higher, the end of the log was rolled back, or deleted.
+--    (MySQL shows the counter as it was up to a day ago, see information_schema_stats_expiry.)
 --
 -- The limits are the largest there are: a session may have one of its own (sql_select_limit).
 set transaction isolation level read uncommitted;
@@ -50,6 +52,9 @@ select
   3 as part,
   coalesce(max(global_position), 0) as committed_end,
   cast(@es_end as signed) as log_end,
-  cast(@@global.read_only as char) as read_only
+  cast(@@global.read_only as char) as read_only,
+  (
+    {last_drawn}
+  ) as last_drawn
 from {events};
 commit

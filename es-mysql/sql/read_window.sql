@@ -6,12 +6,25 @@
 -- error 1568.
 --
 -- 1. How far this server can see, and whether it is a primary: another connection may have asked
---    another server for the horizon.
+--    another server for the horizon. If it sees less than is `needed`, the table's counter tells
+--    whether the end of the log was deleted.
 -- 2. The events. The window is a range of the primary key; the filters are checked on its rows.
 set transaction isolation level read committed;
 start transaction;
 select
-  coalesce(max(global_position), 0) as committed_end,
+  case
+    when coalesce(max(global_position), 0) >= {needed}
+    then coalesce(max(global_position), 0)
+    else greatest(
+      coalesce(max(global_position), 0),
+      coalesce(
+        (
+          {last_drawn}
+        ),
+        0
+      )
+    )
+  end as committed_end,
   cast(@@global.read_only as char) as read_only
 from {events};
 select

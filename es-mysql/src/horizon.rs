@@ -19,6 +19,11 @@
 //!
 //! Each contradicts the assumption. An append that announces itself later draws positions beyond
 //! the end that was read, because the counter only grows.
+//!
+//! The end goes back where the last events of the log are deleted. Through where somebody knows the
+//! log to be complete (the caller, or a projection's checkpoint) it stays complete, as long as the
+//! counter shows that those positions were drawn: see [`Poll::is_tail_missing`]. The counter alone
+//! proves nothing, for after a crash it may give numbers again that no row was committed with.
 
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
@@ -53,7 +58,12 @@ pub(crate) struct Poll {
     committed_end: Position,
     uncommitted: Vec<Announcement>,
     committed: HashMap<i64, Announcement>,
+    /// The last position the counter has given, as far as the server says.
+    last_drawn: Position,
 }
+
+/// Positions beyond this were not drawn by appends: there are four billion more.
+const POSITION_MAX: i64 = i64::MAX - (1 << 32);
 
 /// What the announcements say.
 #[derive(Debug)]
@@ -92,10 +102,26 @@ impl Poll {
                 _ => {
                     refuse_replica(row, 3)?;
                     (poll.committed_end, poll.end) = (number(row, 1)?, number(row, 2)?);
+                    refuse_largest(poll.committed_end)?;
+                    let last_drawn: Option<i64> = row.try_get(4).map_err(store_error)?;
+                    poll.last_drawn = Position::try_from(last_drawn.unwrap_or(0))
+                        .map_err(|drawn| StoreError::corrupt(format!("a counter of {drawn}")))?;
                 }
             }
         }
         Ok(poll)
+    }
+
+    /// Whether positions beyond the last committed one were drawn: they are not committed yet,
+    /// were rolled back, or deleted.
+    pub(crate) fn is_tail_missing(&self) -> bool {
+        self.last_drawn > self.committed_end
+    }
+
+    /// Whether the log ends before `known`, which has been drawn, so that what is missing was
+    /// deleted.
+    pub(crate) fn ends_before(&self, known: Position) -> bool {
+        self.committed_end < known && known <= self.last_drawn
     }
 
     /// How many announcements could be removed.
@@ -105,7 +131,7 @@ impl Poll {
 
     /// What is certain, for a caller who knows the log to be complete through `known`.
     pub(crate) fn outlook(self, known: Position) -> Outlook {
-        let Poll { end, committed_end, uncommitted, committed } = self;
+        let Poll { end, committed_end, uncommitted, committed, .. } = self;
         let mut position = end.min(committed_end);
         let mut scan_after: Option<Position> = None;
         let mut open = Vec::new();
@@ -113,7 +139,7 @@ impl Poll {
             match committed.get(&announced.connection) {
                 Some(committed) if committed.seq == announced.seq => continue,
                 // The transaction's only append, so far.
-                Some(committed) if committed.seq + 1 == announced.seq => {
+                Some(committed) if committed.seq.checked_add(1) == Some(announced.seq) => {
                     position = position.min(announced.low);
                 }
                 // Earlier appends have drawn positions above what the connection had announced
@@ -137,12 +163,14 @@ impl Poll {
 }
 
 impl Outlook {
-    /// The horizon, given through where a scan found nothing that is not committed.
-    pub(crate) fn horizon(self, scanned_through: Position) -> Horizon {
-        let position = self.position.min(scanned_through);
+    /// The horizon, given through where a scan found nothing that is not committed, and through
+    /// where the log is complete although it ends before.
+    pub(crate) fn horizon(self, scanned_through: Position, complete_through: Position) -> Horizon {
+        let position = self.position.min(scanned_through).max(complete_through);
+        let end = self.end.max(complete_through);
         let held_by =
-            if position < self.end { self.open.iter().map(holder).collect() } else { Vec::new() };
-        Horizon { position, end: self.end, held_by }
+            if position < end { self.open.iter().map(holder).collect() } else { Vec::new() };
+        Horizon { position, end, held_by }
     }
 }
 
@@ -197,6 +225,19 @@ impl Scan {
         }
         Ok(self.look(&newest, &committed, limit))
     }
+}
+
+/// A position that somebody has given to an event by hand would leave appends none, and readers a
+/// hole of as many positions as there are.
+fn refuse_largest(position: Position) -> Result<(), StoreError> {
+    if position.get() <= POSITION_MAX {
+        return Ok(());
+    }
+    Err(StoreError::corrupt(format!(
+        "an event at position {position}, which no append has drawn and after which none can be: \
+         somebody has inserted it with a position of its own, so delete it, and set the table's \
+         auto_increment to the position after the last event that was appended"
+    )))
 }
 
 fn announcement(row: &MySqlRow) -> Result<Announcement, StoreError> {
@@ -280,6 +321,7 @@ mod tests {
             committed_end: 29.into(),
             uncommitted: uncommitted.to_vec(),
             committed: committed.iter().map(|row| (row.connection, row.clone())).collect(),
+            last_drawn: 30.into(),
         };
         poll.outlook(known.into())
     }

@@ -30,6 +30,8 @@ pub(crate) struct Statements {
     horizon: String,
     uncommitted: String,
     delete_appender: String,
+    next_position: String,
+    pub(crate) checkpoint_end: SqlStr,
     pub(crate) check_transaction: SqlStr,
     pub(crate) unused_appenders: SqlStr,
     pub(crate) stream_version: SqlStr,
@@ -50,6 +52,13 @@ impl Statements {
     pub(crate) fn new(tables: &TableNames) -> Self {
         let events = quoted(tables, tables.events());
         let appenders = quoted(tables, &tables.appenders());
+        let schema = match tables.schema() {
+            Some(schema) => format!("'{schema}'"),
+            None => "database()".to_owned(),
+        };
+        let last_drawn = statement!("last_drawn.sql", schema = schema, name = tables.events());
+        let last_drawn = last_drawn.trim();
+        let checkpoints = quoted(tables, tables.checkpoints());
         let append_template = statement!("append.sql", events = events, rows = "<rows>");
         Statements {
             append: (1..=PREPARED_EVENTS_MAX)
@@ -67,6 +76,8 @@ impl Statements {
             read_window: statement!(
                 "read_window.sql",
                 events = events,
+                last_drawn = last_drawn,
+                needed = "<needed>",
                 after = "<after>",
                 through = "<through>",
                 filters = "<filters>",
@@ -76,8 +87,16 @@ impl Statements {
                 "horizon.sql",
                 events = events,
                 appenders = appenders,
+                last_drawn = last_drawn,
                 known = "<known>",
             ),
+            next_position: statement!(
+                "next_position.sql",
+                events = events,
+                after = "<after>",
+                through = "<through>",
+            ),
+            checkpoint_end: trusted(statement!("checkpoint_end.sql", checkpoints = checkpoints)),
             uncommitted: statement!(
                 "uncommitted.sql",
                 events = events,
@@ -159,7 +178,9 @@ impl Statements {
     }
 
     pub(crate) fn read_window(&self, window: ReadWindow, filter: &EventFilter) -> SqlStr {
+        let needed = if window.is_dense() { Position::START } else { window.through() };
         let values = [
+            ("<needed>", needed.to_string()),
             ("<after>", window.after().to_string()),
             ("<through>", window.through().to_string()),
             ("<filters>", filters(filter)),
@@ -170,6 +191,11 @@ impl Statements {
 
     pub(crate) fn horizon(&self, known: Position) -> SqlStr {
         render(&self.horizon, &[("<known>", known.to_string())])
+    }
+
+    pub(crate) fn next_position(&self, after: Position, through: Position) -> SqlStr {
+        let values = [("<after>", after.to_string()), ("<through>", through.to_string())];
+        render(&self.next_position, &values)
     }
 
     pub(crate) fn uncommitted(&self, after: Position, through: Position, limit: usize) -> SqlStr {

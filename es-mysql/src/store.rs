@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use es::{
-    AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
-    ExpectedVersion, Horizon, InsertedEvents, Insertion, Position, ReadWindow, SharedStrings,
-    StoreError, Stream, StreamId, TableNames, TransactionState, Version, VersionRange,
-    WindowEvents, append_guarded,
+    AppendError, AppendResult, AppendStatements, Event, EventBatch, EventFilter, EventStore,
+    ExistingEvent, ExpectedVersion, Horizon, InsertedEvents, Insertion, Position, ReadLimit,
+    ReadWindow, SharedStrings, StoreError, Stream, StreamId, TableNames, TransactionState, Version,
+    VersionRange, WindowEvents, append_guarded,
 };
 use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlArguments, MySqlRow};
@@ -99,6 +99,28 @@ impl MySqlEventStore {
         Ok(scan.after)
     }
 
+    /// Through where the log is complete though it ends before, because its last events were
+    /// deleted.
+    async fn complete_through(
+        &self,
+        conn: &mut MySqlConnection,
+        poll: &Poll,
+        known: Position,
+    ) -> Result<Position, StoreError> {
+        let known = if known == Position::START && poll.is_tail_missing() {
+            let checkpoints = fetch_alone(conn, self.statements.checkpoint_end.clone()).await;
+            match checkpoints {
+                Ok(rows) => position(first_value(&rows)?)?,
+                Err(error @ StoreError::ConnectionLost { .. }) => return Err(error),
+                // A reader of the log alone may have no right to the checkpoints.
+                Err(_) => Position::START,
+            }
+        } else {
+            known
+        };
+        Ok(if poll.ends_before(known) { known } else { Position::START })
+    }
+
     /// Removes announcements that nobody has used for an hour, a thousand at most.
     async fn remove_unused_appenders(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
         // Whatever the session's default is.
@@ -183,12 +205,38 @@ impl EventStore for MySqlEventStore {
             let error: &dyn std::error::Error = &error;
             warn!(error, "cannot remove the announcements of connections that are gone");
         }
+        let complete_through = self.complete_through(&mut *conn, &poll, known).await?;
         let outlook = poll.outlook(known);
         let scanned_through = match outlook.scan {
             Some(scan) => self.scan(conn, scan).await?,
             None => Position::MAX,
         };
-        Ok(outlook.horizon(scanned_through))
+        Ok(outlook.horizon(scanned_through, complete_through))
+    }
+
+    /// A stretch without events is passed at once, however long it is.
+    async fn read_below(
+        &self,
+        conn: &mut MySqlConnection,
+        after: Position,
+        horizon: Position,
+        filter: &EventFilter,
+        limit: ReadLimit,
+    ) -> Result<EventBatch, StoreError> {
+        let Some(window) = ReadWindow::below_horizon(after, horizon, limit) else {
+            return Ok(EventBatch::nothing(after));
+        };
+        let events = self.read_window(conn, window, filter).await?;
+        let mut batch = window.complete(events);
+        if batch.events.is_empty() && batch.complete_through < horizon {
+            let sql = self.statements.next_position(batch.complete_through, horizon);
+            let next: Option<i64> = first_value(&fetch_alone(conn, sql).await?)?;
+            batch.complete_through = match next {
+                Some(next) => position(next)?.previous(),
+                None => horizon,
+            };
+        }
+        Ok(batch)
     }
 
     async fn read_window(
@@ -336,6 +384,20 @@ impl Prepared {
         let first_version = self.version.next();
         Ok(Insertion::Written(InsertedEvents { first_version, positions }))
     }
+}
+
+/// The first value of the only row.
+fn first_value<'r, T>(rows: &'r [MySqlRow]) -> Result<T, StoreError>
+where
+    T: sqlx::Decode<'r, MySql> + sqlx::Type<MySql>,
+{
+    let row = rows.first().ok_or_else(|| StoreError::corrupt("an answer without a row"))?;
+    row.try_get(0).map_err(store_error)
+}
+
+fn position(number: i64) -> Result<Position, StoreError> {
+    let corrupt = |number| StoreError::corrupt(format!("a negative position, {number}"));
+    Position::try_from(number).map_err(corrupt)
 }
 
 /// As [`fetch_all`], for a text that begins and ends transactions of its own.

@@ -48,7 +48,7 @@ mod transactions;
 
 use std::future::Future;
 
-use crate::{EventSource, StoreError};
+use crate::{EventSource, StoreError, StreamId};
 
 pub use append::*;
 pub use checkpoints::*;
@@ -109,6 +109,13 @@ pub trait Harness: Send + Sync + 'static {
         conn: &mut Conn<Self>,
         label: &str,
     ) -> impl Future<Output = Result<Vec<i64>, StoreError>> + Send;
+
+    /// Deletes the events of a stream, as somebody does who has to forget a person.
+    fn delete_stream(
+        &self,
+        conn: &mut Conn<Self>,
+        stream: &StreamId,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
 }
 
 /// Longer than any clause takes on a slow machine; a clause that hangs has failed.
@@ -269,5 +276,13 @@ impl<H: Harness> Harness for std::sync::Arc<H> {
 
     async fn rows(&self, conn: &mut Conn<Self>, label: &str) -> Result<Vec<i64>, StoreError> {
         (**self).rows(conn, label).await
+    }
+
+    async fn delete_stream(
+        &self,
+        conn: &mut Conn<Self>,
+        stream: &StreamId,
+    ) -> Result<(), StoreError> {
+        (**self).delete_stream(conn, stream).await
     }
 }

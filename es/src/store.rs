@@ -91,7 +91,8 @@ pub trait EventStore: Send + Sync {
 
     /// How far the log can be read now. `known` is a position through which the caller knows the
     /// log to be complete, or [`Position::START`]. It spares the store the work where no position
-    /// beyond it was given out; it never makes the answer more than it would be without.
+    /// beyond it was given out. It makes the answer no more than it would be without, but where the
+    /// last events were deleted the log is complete through `known` all the same.
     ///
     /// # Errors
     ///

@@ -8,6 +8,7 @@
 //! }
 //! ```
 
+mod deletion;
 mod elastic;
 mod failures;
 mod faulty;
@@ -21,6 +22,7 @@ mod races;
 mod rendezvous;
 mod workers;
 
+pub use deletion::*;
 pub use elastic::*;
 pub use es::conformance::{Harness, run};
 pub use failures::*;
@@ -83,6 +85,7 @@ macro_rules! conformance_tests {
             who_waits_for_a_rescale_goes_on_after_it
             a_handler_that_hangs_in_a_retry_has_failed
             what_the_database_undoes_in_a_retry_is_not_the_events_fault
+            deleting_the_last_stream_stops_no_projection
         );
         $($crate::conformance_tests!(@capability $capability $harness);)*
     };

@@ -65,8 +65,8 @@ fn by_number(number: u16) -> Option<Kind> {
         // ER_NET_PACKET_TOO_LARGE, ER_DATA_TOO_LONG, ER_TOO_BIG_ROWSIZE.
         1153 | 1406 | 1118 => Kind::TooLarge,
         1062 => Kind::Duplicate,
-        // ER_AUTOINC_READ_FAILED.
-        1467 => Kind::CounterExhausted,
+        // ER_AUTOINC_READ_FAILED, and HA_ERR_AUTOINC_ERANGE, which MariaDB passes on as it is.
+        1467 | 167 => Kind::CounterExhausted,
         _ if SERVER_UNABLE.contains(&number) => Kind::ServerUnable,
         _ if STATEMENT_IN_GENERAL_STATE.contains(&number) => Kind::Statement,
         _ => return None,
@@ -126,11 +126,11 @@ const SERVER_UNABLE: &[u16] = &[
     1105,
 ];
 
-/// Statements' own errors that have the general state, outside the ranges in which everything else
-/// is a statement's. Of MySQL: those about generated columns (ER_NON_DEFAULT_VALUE_FOR_GENERATED_COLUMN,
-/// ER_UNSUPPORTED_ACTION_ON_GENERATED_COLUMN), hints, regular expressions (the ER_REGEXP group),
-/// foreign keys (ER_FK_CANNOT_DROP_PARENT, ER_FK_INCOMPATIBLE_COLUMNS), and
-/// ER_CHECK_CONSTRAINT_VIOLATED; of MariaDB: ER_CONSTRAINT_FAILED.
+// Statements' own errors that have the general state, outside the ranges in which everything else
+// is a statement's. Of MySQL: those about generated columns
+// (ER_NON_DEFAULT_VALUE_FOR_GENERATED_COLUMN, ER_UNSUPPORTED_ACTION_ON_GENERATED_COLUMN), hints,
+// regular expressions (the ER_REGEXP group), foreign keys (ER_FK_CANNOT_DROP_PARENT,
+// ER_FK_INCOMPATIBLE_COLUMNS), and ER_CHECK_CONSTRAINT_VIOLATED; of MariaDB: ER_CONSTRAINT_FAILED.
 #[rustfmt::skip]
 const STATEMENT_IN_GENERAL_STATE: &[u16] = &[
     3105, 3106, 3128,

@@ -9,6 +9,7 @@ mod failures;
 mod harness;
 mod horizon;
 mod plans;
+mod positions;
 mod proxy;
 mod schedule;
 mod schema_check;

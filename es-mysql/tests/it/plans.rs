@@ -77,6 +77,10 @@ async fn assert_indexed(harness: &MySqlHarness, conn: &mut MySqlConnection) {
             let text = |column: &str| row.try_get::<Option<String>, _>(column).ok().flatten();
             let (access, extra) =
                 (text("type").unwrap_or_default(), text("Extra").unwrap_or_default());
+            // The one row about the table that the catalogue of the server makes.
+            if extra.contains("Scanned 0 databases") {
+                continue;
+            }
             assert!(access != "ALL" && access != "index", "{access} {extra}: {statement}");
             assert!(!extra.contains("filesort"), "{extra}: {statement}");
         }

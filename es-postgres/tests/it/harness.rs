@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use es::conformance::{Conn, Harness};
-use es::{StoreError, TableNames};
+use es::{StoreError, StreamId, TableNames};
 use es_postgres::{PgEventStore, PgSource, sqlx};
 use migrate_gen::{Database, Schema};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
@@ -110,6 +110,23 @@ impl Harness for PgHarness {
             .fetch_all(conn)
             .await
             .map_err(StoreError::database)
+    }
+
+    async fn delete_stream(
+        &self,
+        conn: &mut Conn<Self>,
+        stream: &StreamId,
+    ) -> Result<(), StoreError> {
+        let delete = "delete from events
+            where bounded_context = $1 and aggregate_type = $2 and aggregate_id = $3";
+        sqlx::query(delete)
+            .bind(stream.bounded_context())
+            .bind(stream.aggregate_type())
+            .bind(stream.aggregate_id())
+            .execute(conn)
+            .await
+            .map_err(StoreError::database)?;
+        Ok(())
     }
 }
 

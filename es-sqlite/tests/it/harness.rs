@@ -1,7 +1,7 @@
 //! SQLite files for the tests, each with the schema that migrate-gen writes.
 
 use es::conformance::{Conn, Harness};
-use es::{StoreError, TableNames};
+use es::{StoreError, StreamId, TableNames};
 use es_sqlite::{SqliteEventStore, SqliteSource, sqlx};
 use migrate_gen::{Database, Schema};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
@@ -85,6 +85,23 @@ impl Harness for SqliteHarness {
             .fetch_all(conn)
             .await
             .map_err(StoreError::database)
+    }
+
+    async fn delete_stream(
+        &self,
+        conn: &mut Conn<Self>,
+        stream: &StreamId,
+    ) -> Result<(), StoreError> {
+        let delete = "delete from events
+            where bounded_context = ? and aggregate_type = ? and aggregate_id = ?";
+        sqlx::query(delete)
+            .bind(stream.bounded_context().to_owned())
+            .bind(stream.aggregate_type().to_owned())
+            .bind(stream.aggregate_id().to_owned())
+            .execute(conn)
+            .await
+            .map_err(StoreError::database)?;
+        Ok(())
     }
 }
 

@@ -1,8 +1,8 @@
 //! The in-memory store as a harness: the model answers to its own clauses.
 
 use super::{Conn, Harness};
-use crate::StoreError;
 use crate::memory::MemoryStore;
+use crate::{StoreError, StreamId};
 
 /// Makes in-memory stores.
 #[derive(Debug, Default, Clone, Copy)]
@@ -34,5 +34,14 @@ impl Harness for MemoryHarness {
 
     async fn rows(&self, conn: &mut Conn<Self>, label: &str) -> Result<Vec<i64>, StoreError> {
         conn.rows(label)
+    }
+
+    async fn delete_stream(
+        &self,
+        conn: &mut Conn<Self>,
+        stream: &StreamId,
+    ) -> Result<(), StoreError> {
+        conn.delete_stream(stream);
+        Ok(())
     }
 }

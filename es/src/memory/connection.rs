@@ -2,7 +2,7 @@
 
 use super::state::{State, Transaction};
 use super::{SharedState, lock};
-use crate::StoreError;
+use crate::{StoreError, StreamId};
 
 /// A connection to a [`MemoryStore`](super::MemoryStore). Outside a transaction each call commits
 /// by itself; dropping the connection rolls an open transaction back.
@@ -96,6 +96,11 @@ impl MemoryConnection {
     /// None today.
     pub fn rows(&mut self, table: &str) -> Result<Vec<i64>, StoreError> {
         self.read(|state, transaction| Ok(state.rows(transaction, table)))
+    }
+
+    /// Deletes the committed events of a stream, at once and for everybody.
+    pub fn delete_stream(&mut self, stream: &StreamId) {
+        lock(&self.state).delete_stream(stream);
     }
 
     /// Runs `work` in the open transaction, or in one of its own that commits if it succeeds.

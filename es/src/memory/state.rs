@@ -108,6 +108,14 @@ impl State {
         self.end(&transaction);
     }
 
+    pub(super) fn delete_stream(&mut self, stream: &StreamId) {
+        for position in self.streams.remove(stream).unwrap_or_default() {
+            if let Some(event) = self.events.remove(&position) {
+                self.event_ids.remove(&event.id());
+            }
+        }
+    }
+
     /// Forgets that the transaction was open.
     pub(super) fn end(&mut self, transaction: &Transaction) {
         self.appenders.remove(&transaction.id);

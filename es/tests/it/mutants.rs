@@ -113,6 +113,14 @@ impl Harness for MutantHarness {
     async fn rows(&self, conn: &mut MemoryConnection, label: &str) -> Result<Vec<i64>, StoreError> {
         MemoryHarness.rows(conn, label).await
     }
+
+    async fn delete_stream(
+        &self,
+        conn: &mut MemoryConnection,
+        stream: &StreamId,
+    ) -> Result<(), StoreError> {
+        MemoryHarness.delete_stream(conn, stream).await
+    }
 }
 
 #[derive(Debug, Clone)]
