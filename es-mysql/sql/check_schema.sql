@@ -76,8 +76,16 @@ where table_schema = {schema}
   and table_type = 'BASE TABLE'
 limit 18446744073709551615;
 select
-  'character_set_client' as name,
-  @@character_set_client as value;
+  'settings' as name,
+  concat_ws(
+    ' ',
+    @@character_set_client,
+    @@character_set_connection,
+    if(@@unique_checks, null, 'unique_checks')
+  ) as value;
+select
+  'character_set_results' as name,
+  coalesce(@@character_set_results, 'utf8mb4') as value;
 show global variables
 where variable_name in ('wsrep_on', 'group_replication_single_primary_mode');
 select

@@ -4,4 +4,4 @@ set transaction isolation level read committed;
 start transaction;
 select coalesce(max(position), 0) as position
 from {checkpoints};
-commit
+commit and no chain no release

@@ -2,9 +2,9 @@
 -- are hexadecimal literals.
 select
   event_id,
-  bounded_context,
-  aggregate_type,
-  aggregate_id,
+  cast(bounded_context as binary) as bounded_context,
+  cast(aggregate_type as binary) as aggregate_type,
+  cast(aggregate_id as binary) as aggregate_id,
   aggregate_version,
   global_position
 from {events}

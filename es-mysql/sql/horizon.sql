@@ -19,6 +19,8 @@
 --    counter has given: where that is higher, the end of the log was rolled back, or deleted.
 --    (MySQL shows the counter as it was up to a day ago, see information_schema_stats_expiry.)
 --
+-- A commit ends the transaction whatever completion_type says.
+--
 -- The limits are the largest there are: a session may have one of its own (sql_select_limit).
 set transaction isolation level read uncommitted;
 start transaction;
@@ -35,7 +37,7 @@ select
 from {appenders}
 where @es_end > {known}
 limit 18446744073709551615;
-commit;
+commit and no chain no release;
 set transaction isolation level read committed;
 start transaction;
 select
@@ -57,4 +59,4 @@ select
     {last_drawn}
   ) as last_drawn
 from {events};
-commit
+commit and no chain no release

@@ -7,4 +7,4 @@ select min(global_position) as position
 from {events}
 where global_position > {after}
   and global_position <= {through};
-commit
+commit and no chain no release

@@ -14,7 +14,8 @@
 -- 3. The announcement, unless the version is not the expected one. Only its own connection writes
 --    the row, so appenders never wait for each other. It is written by every append and not only
 --    by a transaction's first, because a rollback to a savepoint takes it back.
--- 4. What the caller needs to know. The isolation level has no name that both servers know, so
+-- 4. What the caller needs to know. Names that are bound go through the session's character sets;
+--    without unique_checks InnoDB may take a version twice. The isolation level has no name that both servers know, so
 --    each gets a comment it executes.
 savepoint es_append;
 release savepoint es_append;
@@ -41,5 +42,10 @@ select
   cast(@es_version as signed) as version,
   cast(@@auto_increment_increment as signed) as increment,
   cast(@@max_allowed_packet as signed) as packet_bytes_max,
-  @@character_set_client as character_set,
+  concat_ws(
+    ' ',
+    @@character_set_client,
+    @@character_set_connection,
+    if(@@unique_checks, null, 'unique_checks')
+  ) as session,
   /*!80000 @@transaction_isolation *//*M! @@tx_isolation */ as isolation

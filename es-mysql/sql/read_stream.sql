@@ -1,25 +1,27 @@
 -- The events of one stream, from one version to another, in version order.
 --
 -- ? bounded context  ? aggregate type  ? aggregate id  ? first version  ? last version
+--
+-- Names are sent as bytes, which no character set of the session changes, and come as such.
 select
   global_position,
-  bounded_context,
-  aggregate_type,
-  aggregate_id,
+  cast(bounded_context as binary) as bounded_context,
+  cast(aggregate_type as binary) as aggregate_type,
+  cast(aggregate_id as binary) as aggregate_id,
   aggregate_version,
   event_id,
-  event_type,
+  cast(event_type as binary) as event_type,
   event_version,
   payload,
-  metadata,
+  cast(metadata as binary) as metadata,
   correlation_id,
   causation_id,
   trace_id,
   created_at
 from {events}
-where bounded_context = ?
-  and aggregate_type = ?
-  and aggregate_id = ?
+where bounded_context = convert(? using utf8mb4)
+  and aggregate_type = convert(? using utf8mb4)
+  and aggregate_id = convert(? using utf8mb4)
   and aggregate_version between ? and ?
 order by aggregate_version
 limit 18446744073709551615

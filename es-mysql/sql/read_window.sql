@@ -29,15 +29,15 @@ select
 from {events};
 select
   global_position,
-  bounded_context,
-  aggregate_type,
-  aggregate_id,
+  cast(bounded_context as binary) as bounded_context,
+  cast(aggregate_type as binary) as aggregate_type,
+  cast(aggregate_id as binary) as aggregate_id,
   aggregate_version,
   event_id,
-  event_type,
+  cast(event_type as binary) as event_type,
   event_version,
   payload,
-  metadata,
+  cast(metadata as binary) as metadata,
   correlation_id,
   causation_id,
   trace_id,
@@ -48,4 +48,4 @@ where global_position > {after}
   {filters}
 order by global_position
 limit {limit};
-commit
+commit and no chain no release

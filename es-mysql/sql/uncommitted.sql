@@ -12,7 +12,7 @@ where global_position > {after}
   and global_position <= {through}
 order by global_position
 limit {limit};
-commit;
+commit and no chain no release;
 set transaction isolation level read committed;
 start transaction;
 select
@@ -23,4 +23,4 @@ where global_position > {after}
   and global_position <= {through}
 order by global_position
 limit {limit};
-commit
+commit and no chain no release

@@ -29,11 +29,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use es::{Horizon, HorizonHolder, Position, StoreError};
-use sqlx::Row;
 use sqlx::mysql::MySqlRow;
 
-use crate::error::store_error;
-use crate::record::number;
+use crate::record::{number, value};
 
 /// How long a connection may not append before its announcement can be removed. As
 /// `unused_appenders.sql` says.
@@ -92,7 +90,7 @@ impl Poll {
     pub(crate) fn from_rows(rows: &[MySqlRow]) -> Result<Poll, StoreError> {
         let mut poll = Poll::default();
         for row in rows {
-            let part: i64 = row.try_get(0).map_err(store_error)?;
+            let part: i64 = value(row, 0)?;
             match part {
                 1 => poll.uncommitted.push(announcement(row)?),
                 2 => {
@@ -103,7 +101,7 @@ impl Poll {
                     refuse_replica(row, 3)?;
                     (poll.committed_end, poll.end) = (number(row, 1)?, number(row, 2)?);
                     refuse_largest(poll.committed_end)?;
-                    let last_drawn: Option<i64> = row.try_get(4).map_err(store_error)?;
+                    let last_drawn: Option<i64> = value(row, 4)?;
                     poll.last_drawn = Position::try_from(last_drawn.unwrap_or(0))
                         .map_err(|drawn| StoreError::corrupt(format!("a counter of {drawn}")))?;
                 }
@@ -215,8 +213,7 @@ impl Scan {
     ) -> Result<Scanned, StoreError> {
         let (mut newest, mut committed) = (Vec::new(), BTreeSet::new());
         for row in rows {
-            let (part, position): (i64, Position) =
-                (row.try_get(0).map_err(store_error)?, number(row, 1)?);
+            let (part, position): (i64, Position) = (value(row, 0)?, number(row, 1)?);
             if part == 1 {
                 newest.push(position);
             } else {
@@ -241,10 +238,10 @@ fn refuse_largest(position: Position) -> Result<(), StoreError> {
 }
 
 fn announcement(row: &MySqlRow) -> Result<Announcement, StoreError> {
-    let age: i64 = row.try_get(5).map_err(store_error)?;
+    let age: i64 = value(row, 5)?;
     Ok(Announcement {
-        connection: row.try_get(1).map_err(store_error)?,
-        seq: row.try_get(2).map_err(store_error)?,
+        connection: value(row, 1)?,
+        seq: value(row, 2)?,
         low: number(row, 3)?,
         first_low: number(row, 4)?,
         age: Duration::from_micros(u64::try_from(age).unwrap_or(0)),
@@ -266,7 +263,7 @@ pub(crate) fn visible(row: &MySqlRow) -> Result<Position, StoreError> {
 }
 
 fn refuse_replica(row: &MySqlRow, column: usize) -> Result<(), StoreError> {
-    let read_only: &str = row.try_get(column).map_err(store_error)?;
+    let read_only: &str = value(row, column)?;
     if matches!(read_only, "0" | "OFF") {
         return Ok(());
     }

@@ -98,8 +98,15 @@
 //!
 //! # Settings
 //!
-//! The session's character set must be utf8mb4, as sqlx makes it; another is refused. Its `sql_mode`,
-//! time zone and limit of rows do not matter. Times are kept in UTC, to the microsecond.
+//! The session's character sets of statements and connection must be utf8mb4, as sqlx makes them,
+//! and its `unique_checks` on; else appends and the start check are refused. What is read of the
+//! log is the same in any character set of results, but the start check refuses others than
+//! utf8mb4, for the rest of the names. The session's `sql_mode`, collation, time zone, `autocommit`,
+//! `completion_type` and limit of rows do not matter. Times are kept in UTC, to the microsecond.
+//!
+//! On MySQL, [`horizon`](es::EventStore::horizon) sees the counter of the events table as it was up
+//! to a day ago, unless `information_schema_stats_expiry` is 0. It is looked at after the last
+//! events of the log were deleted; with an old one, projections stop until somebody appends.
 //!
 //! Without a binary log, InnoDB shows a commit to others before it is on disk, so what a projection
 //! did *elsewhere* may outlive an event that a power cut takes; what it did in the same database

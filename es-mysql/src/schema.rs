@@ -165,20 +165,38 @@ fn types(kind: ColumnKind) -> &'static [&'static str] {
     }
 }
 
-/// Refuses a session that would send names in another encoding than the columns have.
-pub(crate) fn check_character_set(name: &str) -> Result<(), StoreError> {
+/// Refuses a session in which an append could write something else than it was given: the
+/// character sets of its statements and of what is bound to them, then what else is not as it must
+/// be.
+pub(crate) fn check_session(settings: &str) -> Result<(), StoreError> {
+    let mut settings = settings.split(' ');
+    for variable in ["character_set_client", "character_set_connection"] {
+        check_character_set(variable, settings.next().unwrap_or_default())?;
+    }
+    match settings.next() {
+        None => Ok(()),
+        Some(_) => Err(unsafe_schema(
+            "unique_checks is off in the session, so that the server may store a version of a \
+             stream twice: run `set session unique_checks = 1`",
+        )),
+    }
+}
+
+/// Refuses a session that would send or receive names in another encoding than the columns have.
+fn check_character_set(variable: &str, name: &str) -> Result<(), StoreError> {
     if name == "utf8mb4" {
         return Ok(());
     }
     Err(unsafe_schema(format!(
-        "the session sends text in {name}, which cannot hold every name: connect with the \
-         character set utf8mb4, as sqlx does by default"
+        "{variable} of the session is {name}, which cannot hold every name: connect with the \
+         character set utf8mb4, as sqlx does by default, and do not `set names` to another one"
     )))
 }
 
 fn check_fact(name: &str, value: &str) -> Result<(), StoreError> {
     match name {
-        "character_set_client" => check_character_set(value),
+        "settings" => check_session(value),
+        "character_set_results" => check_character_set(name, value),
         "wsrep_on" if is_on(value) => Err(unsafe_schema(
             "the server belongs to a Galera cluster, whose nodes do not show each other who is \
              appending: use a server with one primary",

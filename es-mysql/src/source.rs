@@ -82,7 +82,8 @@ impl EventSource for MySqlSource {
     /// takes longer; on MySQL it ends a statement that only waits, and selects. The limits are
     /// whole seconds, rounded up, and the session's own where they are smaller.
     async fn begin_within(&self, time_max: Duration) -> Result<Self::Transaction, StoreError> {
-        let begin = format!("rollback; {}; {BEGIN}", time_limits::set(time_max));
+        let begin =
+            format!("rollback and no chain no release; {}; {BEGIN}", time_limits::set(time_max));
         let begin = AssertSqlSafe(begin).into_sql_str();
         PoolTransaction::begin(&self.pool, begin, ABANDON).await.map_err(store_error)
     }
@@ -100,11 +101,19 @@ impl EventSource for MySqlSource {
 
     async fn commit(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
         // In this order, so that an error always means that nothing was committed.
-        self.end(transaction, format!("{}; commit", time_limits::put_back())).await
+        self.end(
+            transaction,
+            format!("{}; commit and no chain no release", time_limits::put_back()),
+        )
+        .await
     }
 
     async fn rollback(&self, transaction: Self::Transaction) -> Result<(), StoreError> {
-        self.end(transaction, format!("rollback; {}", time_limits::put_back())).await
+        self.end(
+            transaction,
+            format!("rollback and no chain no release; {}", time_limits::put_back()),
+        )
+        .await
     }
 
     fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause> {

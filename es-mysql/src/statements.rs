@@ -258,7 +258,11 @@ fn one_of(column: &str, names: &BTreeSet<String>) -> String {
     if names.is_empty() {
         return "false".to_owned();
     }
-    format!("{column} in ({})", list(names.iter().map(|name| text(name))))
+    // Byte for byte: the columns' collation ignores spaces at the end.
+    format!(
+        "cast({column} as binary) in ({})",
+        list(names.iter().map(|name| bytes(name.as_bytes())))
+    )
 }
 
 pub(crate) fn list(values: impl Iterator<Item = String>) -> String {

@@ -29,6 +29,12 @@ const SCAN_POSITIONS_MAX: usize = 10_000;
 /// when it is asked for the next time.
 const SCANS_MAX: usize = 20;
 
+/// Versions beyond this were not counted by appends: there are four billion more.
+const VERSION_MAX: i64 = i64::MAX - (1 << 32);
+
+/// A stretch of positions without events that is no shorter is passed at once.
+const HOLE_POSITIONS_MIN: u64 = 100_000;
+
 /// How many unused announcements there may be before a reader removes them.
 const UNUSED_APPENDERS_MAX: usize = 200;
 
@@ -163,9 +169,9 @@ impl EventStore for MySqlEventStore {
         stream: &StreamId,
     ) -> Result<Version, StoreError> {
         let row = sqlx::query(self.statements.stream_version.clone())
-            .bind(stream.bounded_context())
-            .bind(stream.aggregate_type())
-            .bind(stream.aggregate_id())
+            .bind(stream.bounded_context().as_bytes())
+            .bind(stream.aggregate_type().as_bytes())
+            .bind(stream.aggregate_id().as_bytes())
             .fetch_optional(conn)
             .await
             .map_err(store_error)?;
@@ -180,15 +186,24 @@ impl EventStore for MySqlEventStore {
     ) -> Result<Stream, StoreError> {
         let versions = versions.into();
         let rows = sqlx::query(self.statements.read_stream.clone())
-            .bind(stream.bounded_context())
-            .bind(stream.aggregate_type())
-            .bind(stream.aggregate_id())
+            .bind(stream.bounded_context().as_bytes())
+            .bind(stream.aggregate_type().as_bytes())
+            .bind(stream.aggregate_id().as_bytes())
             .bind(versions.first().get())
             .bind(versions.last().get())
             .fetch_all(conn)
             .await
             .map_err(store_error)?;
-        Ok(Stream::new(stream.clone(), record::events(&rows)?))
+        let events = record::events(&rows)?;
+        if let Some(other) = events.iter().find(|event| event.stream() != stream) {
+            // The collation ignores spaces at the end, with which no append lets a name end.
+            return Err(StoreError::corrupt(format!(
+                "event {} of stream {:?}, whose name differs from that of {stream} by spaces only",
+                other.position(),
+                other.stream().to_string()
+            )));
+        }
+        Ok(Stream::new(stream.clone(), events))
     }
 
     async fn horizon(
@@ -231,10 +246,13 @@ impl EventStore for MySqlEventStore {
         if batch.events.is_empty() && batch.complete_through < horizon {
             let sql = self.statements.next_position(batch.complete_through, horizon);
             let next: Option<i64> = first_value(&fetch_alone(conn, sql).await?)?;
-            batch.complete_through = match next {
+            let empty_through = match next {
                 Some(next) => position(next)?.previous(),
                 None => horizon,
             };
+            if empty_through.distance_from(batch.complete_through) >= HOLE_POSITIONS_MIN {
+                batch.complete_through = empty_through;
+            }
         }
         Ok(batch)
     }
@@ -355,7 +373,7 @@ struct Prepared {
 
 impl Prepared {
     fn from_row(row: &MySqlRow) -> Result<Prepared, StoreError> {
-        schema::check_character_set(row.try_get(3).map_err(store_error)?)?;
+        schema::check_session(row.try_get(3).map_err(store_error)?)?;
         let isolation: &str = row.try_get(4).map_err(store_error)?;
         if isolation.eq_ignore_ascii_case("read-uncommitted") {
             let reason = "it is in READ UNCOMMITTED, where an append counts on versions that may \
@@ -368,7 +386,13 @@ impl Prepared {
                 .map_err(|_| StoreError::corrupt(format!("a setting of {number} that is positive")))
         };
         let packet_bytes_max = usize::try_from(positive(2)?).unwrap_or(usize::MAX);
-        Ok(Prepared { version: record::number(row, 0)?, increment: positive(1)?, packet_bytes_max })
+        let version: Version = record::number(row, 0)?;
+        if version.get() > VERSION_MAX {
+            return Err(StoreError::corrupt(format!(
+                "a stream at version {version}, which no append has given it"
+            )));
+        }
+        Ok(Prepared { version, increment: positive(1)?, packet_bytes_max })
     }
 
     /// The positions of an insert of `count` rows. InnoDB draws them at once, so they are
@@ -417,7 +441,7 @@ async fn fetch_alone(conn: &mut MySqlConnection, sql: SqlStr) -> Result<Vec<MySq
 /// Neither an open transaction nor a level that waits for the next one may stay behind. If the
 /// connection is lost there is nothing to undo, and the error that led here says so.
 async fn leave_nothing_behind(conn: &mut MySqlConnection) {
-    let _ = sqlx::raw_sql("rollback").execute(conn).await;
+    let _ = sqlx::raw_sql("rollback and no chain no release").execute(conn).await;
 }
 
 /// The rows of `read_window.sql`. Once there are enough the rest is read and dropped, for the server

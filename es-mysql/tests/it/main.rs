@@ -2,6 +2,7 @@
 //!
 //! The tests need a server: `cargo xtask test` starts one.
 
+mod by_hand;
 mod causes;
 mod conflicts;
 mod dropped;
@@ -14,6 +15,7 @@ mod proxy;
 mod schedule;
 mod schema_check;
 mod sessions;
+mod settings;
 mod time_limits;
 mod wire;
 
