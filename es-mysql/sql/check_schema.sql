@@ -2,6 +2,8 @@
 --
 -- 1. to 5. What the catalog says about the tables, see `es::FoundSchema::note`. It shows a user
 --    only the tables to which the user has some right.
+--    In sql_mode ORACLE, `concat` takes null for nothing; with EMPTY_STRING_IS_NULL an empty
+--    literal is null, and space(0) is not.
 -- 6. The engine and the collation of each table.
 -- 7. Whether the session can send every name, and whether the server is one whose transactions can
 --    be relied on.
@@ -9,7 +11,7 @@
 -- 9. Whether rows may be deleted, which the catalog does not say of a user's roles. Nothing is.
 select
   'session' as what,
-  '' as subject,
+  space(0) as subject,
   concat(
     '`', substring_index(current_user(), '@', 1), '`@`', substring_index(current_user(), '@', -1), '`'
   ) as name,
@@ -37,17 +39,17 @@ select
     case
       when lower(data_type) in ('varchar', 'binary') then concat('(', character_maximum_length, ')')
       when lower(data_type) = 'datetime' then concat('(', datetime_precision, ')')
-      else ''
+      else space(0)
     end,
-    if(column_type like '%unsigned%', ' unsigned', ''),
-    if(collation_name <> 'utf8mb4_bin', concat(' collate ', collation_name), '')
+    if(column_type like '%unsigned%', ' unsigned', space(0)),
+    if(collation_name <> 'utf8mb4_bin', concat(' collate ', collation_name), space(0))
   ),
   concat(
-    if(find_in_set('select', privileges), 's', ''),
-    if(find_in_set('insert', privileges), 'i', ''),
-    if(find_in_set('update', privileges), 'u', ''),
-    if(is_nullable = 'YES', 'n', ''),
-    if(column_default is not null or extra like '%auto_increment%' or extra like '%generated%', 'v', '')
+    if(find_in_set('select', privileges), 's', space(0)),
+    if(find_in_set('insert', privileges), 'i', space(0)),
+    if(find_in_set('update', privileges), 'u', space(0)),
+    if(is_nullable = 'YES', 'n', space(0)),
+    if(column_default is not null or extra like '%auto_increment%' or extra like '%generated%', 'v', space(0))
   )
 from information_schema.columns
 where table_schema = {schema}
@@ -57,8 +59,8 @@ select
   'key',
   cast(table_name as char),
   cast(index_name as char),
-  concat(coalesce(column_name, ''), coalesce(concat('(', sub_part, ')'), '')),
-  ''
+  concat(column_name, if(sub_part is null, space(0), concat('(', sub_part, ')'))),
+  space(0)
 from information_schema.statistics
 where table_schema = {schema}
   and table_name in ({names})
@@ -68,8 +70,8 @@ select
   'engine',
   cast(table_name as char),
   coalesce(lower(engine), 'none'),
-  coalesce(table_collation, ''),
-  ''
+  coalesce(table_collation, space(0)),
+  space(0)
 from information_schema.tables
 where table_schema = {schema}
   and table_name in ({names})
@@ -90,10 +92,10 @@ show global variables
 where variable_name in ('wsrep_on', 'group_replication_single_primary_mode');
 select
   'version',
-  '',
-  '',
+  space(0),
+  space(0),
   cast(max(version) as char),
-  ''
+  space(0)
 from {schema_versions};
 explain
 delete checkpoint, worker, dead_letter, appender

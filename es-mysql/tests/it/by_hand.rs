@@ -56,7 +56,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
             "lease_until",
             "attempts",
             "failing_position",
-            "is_attempt_open",
+            "attempt_began_at",
             "last_error",
         ],
     ),
@@ -283,7 +283,11 @@ async fn a_column_that_is_widened_fails_one_statement_at_most() {
         execute(&mut editor, alter).await.expect("altered");
         let mut failed = 0;
         for _ in 0..3 {
-            failed += read_everything(store.store(), &mut conn).await.len();
+            let errors = read_everything(store.store(), &mut conn).await;
+            // The start check says that it is another type.
+            let is_new =
+                |error: &&StoreError| !matches!(error, StoreError::SchemaIncomplete { .. });
+            failed += errors.iter().filter(is_new).count();
             let appended = store.append_in(&mut tx, &stream("b"), ANY, &event()).await;
             failed += usize::from(appended.is_err());
             store.commit(tx).await;
