@@ -24,8 +24,10 @@ struct Transparent(#[from] sqlx::Error);
 #[error(transparent)]
 struct TransparentTwice(#[from] Transparent);
 
+type Wrap = fn(sqlx::Error) -> BoxError;
+
 /// As handlers wrap what sqlx gives them.
-const WRAPPERS: [(&str, fn(sqlx::Error) -> BoxError); 7] = [
+const WRAPPERS: [(&str, Wrap); 7] = [
     ("plain", |error| error.into()),
     ("boxed in a layer", |error| Layer(error.into()).into()),
     ("transparent", |error| Transparent(error).into()),

@@ -66,9 +66,9 @@ async fn something(source: &MySqlSource, number: u64) -> Result<(), AppendError>
         let name = stream(&format!("dropped-{}", number % 7));
         store.append(&mut tx, &name, ANY, &[event]).await?;
         if number.is_multiple_of(2) {
-            source.commit(tx).await?
+            source.commit(tx).await?;
         } else {
-            source.rollback(tx).await?
+            source.rollback(tx).await?;
         }
         Ok::<_, AppendError>(())
     };
