@@ -5,7 +5,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use es::{EventSource, PartitionState, ProjectionName, ProjectionStore, StoreError};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -104,13 +104,4 @@ pub(super) async fn wait<B: Faulty>(backend: &B, seats: &[Arc<Seat>]) -> anyhow:
         }
         sleep(POLL).await;
     }
-}
-
-/// As [`insist`], for what is to take so long itself.
-pub(super) async fn within<T, E: Into<anyhow::Error>>(
-    time: Duration,
-    work: impl Future<Output = Result<T, E>>,
-) -> anyhow::Result<T> {
-    let result = timeout(time + ATTEMPT_MAX, work).await;
-    result.context("no answer in time")?.map_err(Into::into)
 }

@@ -109,11 +109,11 @@ impl<B: Faulty> Injector<B> {
             }
             // Another fault may end it early, or come first.
             Fault::LockEffects | Fault::LockCheckpoints => {
-                let locked = calm::within(SPELL, backend.lock(fault, SPELL)).await;
-                if let Err(error) = locked {
-                    tracing::debug!("a lock did not last: {error:#}");
-                    return Ok(());
-                }
+                insist("locking", || async {
+                    let locked = backend.lock(fault, SPELL).await;
+                    locked.inspect_err(|error| tracing::debug!("a lock did not last: {error}"))
+                })
+                .await?;
             }
             Fault::Silence => self.proxies().for_each(super::proxy::Proxy::silence),
             Fault::NoAnswer => {
