@@ -165,7 +165,7 @@ impl TableNames {
             ("--checkpoints-table", renamed(&self.checkpoints, &default.checkpoints)),
         ];
         let given = options.into_iter().filter_map(|(option, name)| Some((option, name?)));
-        given.map(|(option, name)| format!(" {option} {name}")).collect()
+        given.fold(String::new(), |text, (option, name)| text + " " + option + " " + name.as_str())
     }
 
     /// The table that records the schema's version: the events table's name and `_schema`.

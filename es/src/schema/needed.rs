@@ -166,7 +166,7 @@ pub(super) fn tables(
     has_appenders: bool,
     has_sequence: bool,
 ) -> Vec<NeededTable> {
-    let named = |name, named_by, columns, keys, usage| NeededTable {
+    let table = |name, named_by, columns, keys, usage| NeededTable {
         name,
         kind: "table",
         named_by,
@@ -176,24 +176,24 @@ pub(super) fn tables(
     };
     let by = Some;
     let mut tables = vec![
-        named(names.events().clone(), by("with_events"), EVENTS, EVENTS_KEYS, Use::Log),
-        named(names.schema_versions(), None, SCHEMA_VERSIONS, &[], Use::Read),
-        named(
+        table(names.events().clone(), by("with_events"), EVENTS, EVENTS_KEYS, Use::Log),
+        table(names.schema_versions(), None, SCHEMA_VERSIONS, &[], Use::Read),
+        table(
             names.projections().clone(),
             by("with_projections"),
             PROJECTIONS,
             &[&["name"]],
             Use::Register,
         ),
-        named(
+        table(
             names.checkpoints().clone(),
             by("with_checkpoints"),
             CHECKPOINTS,
             &[&["projection", "partition_index"]],
             Use::Change,
         ),
-        named(names.workers(), None, WORKERS, &[&["projection", "worker_id"]], Use::Change),
-        named(
+        table(names.workers(), None, WORKERS, &[&["projection", "worker_id"]], Use::Change),
+        table(
             names.dead_letters(),
             None,
             DEAD_LETTERS,
@@ -202,10 +202,10 @@ pub(super) fn tables(
         ),
     ];
     if has_appenders {
-        tables.push(named(names.appenders(), None, APPENDERS, &[&["connection_id"]], Use::Change));
+        tables.push(table(names.appenders(), None, APPENDERS, &[&["connection_id"]], Use::Change));
     }
     if has_sequence {
-        let sequence = named(names.sequence(), None, &[], &[], Use::Read);
+        let sequence = table(names.sequence(), None, &[], &[], Use::Read);
         tables.push(NeededTable { kind: "sequence", ..sequence });
     }
     tables
