@@ -269,7 +269,8 @@ fn refuse_replica(row: &MySqlRow, column: usize) -> Result<(), StoreError> {
     }
     let reason = "the server is read-only, as replicas are, which do not know who is appending \
                   on the primary: read the log on the primary";
-    Err(StoreError::UnsafeRead { reason: reason.to_owned() })
+    // A primary may be read-only for a while, and a failover makes a primary of a replica.
+    Err(StoreError::Unavailable { source: reason.into() })
 }
 
 #[cfg(test)]
