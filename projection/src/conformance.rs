@@ -86,6 +86,7 @@ macro_rules! conformance_tests {
             a_handler_that_hangs_in_a_retry_has_failed
             what_the_database_undoes_in_a_retry_is_not_the_events_fault
             deleting_the_last_stream_stops_no_projection
+            a_projection_that_is_registered_again_begins_in_another_epoch
         );
         $($crate::conformance_tests!(@capability $capability $harness);)*
     };

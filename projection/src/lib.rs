@@ -67,6 +67,7 @@ mod policy;
 mod processor;
 mod projection;
 mod rebalance;
+mod registration;
 mod rescale;
 mod run;
 mod runner;

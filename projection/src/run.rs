@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
 use crate::batch::BatchError;
+use crate::registration::register;
 use crate::{HandlerError, Processor, ProcessorError, Projection, observe};
 
 /// How long a checkpoint may trail what the run knows not to be for it.
@@ -218,7 +219,7 @@ where
         let found = if self.is_registered {
             store.lock_checkpoint(&mut tx, &self.name, self.partition).await
         } else {
-            store.register_checkpoint(&mut tx, &self.name, self.partition).await
+            register(store, &mut tx, &self.name, self.partition).await
         };
         let checkpoint = found.map_err(|error| self.checkpoint(error))?;
         source.commit(tx).await.map_err(|error| self.store(error))?;

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use es::{
-    CheckpointError, CheckpointStore, Epoch, EventSource, EventStore, Partition, PartitionState,
-    ProjectionName, ProjectionState, ProjectionStore, StoreError, WorkerId,
+    CheckpointError, Epoch, EventSource, EventStore, Partition, PartitionState, ProjectionName,
+    ProjectionState, ProjectionStore, StoreError, WorkerId,
 };
 use futures_util::future::BoxFuture;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -20,6 +20,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 use crate::batch::panic_message;
 use crate::horizon_watch::HorizonWatch;
 use crate::rebalance::rebalance;
+use crate::registration::register;
 use crate::rescale::is_drained;
 use crate::run::{Ended, Hold};
 use crate::{Processor, ProcessorError, Projection, WorkerError, admin};
@@ -305,7 +306,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
             if known.map_err(|error| self.store(error))?.is_none() {
                 let first = Partition::new(0, partitions.get());
                 let first = first.map_err(|error| self.store(StoreError::database(error)))?;
-                match source.store().register_checkpoint(&mut tx, &name, first).await {
+                match register(source.store(), &mut tx, &name, first).await {
                     // Somebody else was quicker, with another number: theirs it is.
                     Ok(_) | Err(CheckpointError::PartitionCount { .. }) => {}
                     Err(CheckpointError::Store(error)) => return Err(self.store(error)),

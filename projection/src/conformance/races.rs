@@ -1,5 +1,6 @@
 //! Clauses about dead letters that are seen to while others change the projection or fail it.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::future::{Future, pending};
 use std::num::NonZeroU32;
@@ -296,4 +297,27 @@ where
     assert!(matches!(undone, Err(DeadLetterError::Undone { .. })), "{undone:?}");
     assert_eq!(stage.attempts().await, [1, 0]);
     assert_eq!(stage.handled("p").await.len(), 8);
+}
+
+/// Who still holds a partition of a projection that was deleted does not take the new one for it.
+pub async fn a_projection_that_is_registered_again_begins_in_another_epoch<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 10).await;
+    let processor = stage.processor(&stage.recorder("p"));
+    let mut epochs = BTreeSet::new();
+    for times in 1..=3 {
+        processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+        assert_eq!(stage.handled("p").await.len(), times * 10);
+        let status = admin::status_of(&*stage.source, &name()).await.expect("the status");
+        let partitions = status.expect("it is registered").partitions;
+        epochs.extend(partitions.iter().map(|one| one.state.epoch));
+        let mut tx = stage.store.begin().await;
+        let is_deleted = admin::delete(stage.source.store(), &mut tx, &name()).await;
+        assert!(is_deleted.expect("it is deleted"));
+        stage.store.commit(tx).await;
+    }
+    assert_eq!(epochs.len(), 3, "{epochs:?}");
 }

@@ -1,4 +1,4 @@
-//! What goes wrong: a source whose every step takes time, and a handler that fails.
+//! What goes wrong around a handler: a source whose every step takes time, or is lost.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,21 +6,48 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use es::memory::{MemoryConnection, MemoryStore};
-use es::{EventSource, PersistedEvent, ProjectionName, StoreError, TransactionState};
-use projection::{EventContext, FailurePolicy, HandlerError, Projection, Retries};
+use es::{EventSource, StoreError};
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// What all steps of one worker pass: each takes a moment, or as long as the worker stands still.
+/// Whether connections are lost now, and when the last one was.
+#[derive(Debug)]
+pub(super) struct Weather {
+    is_stormy: AtomicBool,
+    last_loss: Mutex<Instant>,
+}
+
+impl Weather {
+    pub(super) fn new(is_stormy: bool) -> Arc<Self> {
+        let last_loss = Mutex::new(Instant::now());
+        Arc::new(Weather { is_stormy: AtomicBool::new(is_stormy), last_loss })
+    }
+
+    pub(super) fn set_stormy(&self, is_stormy: bool) {
+        self.is_stormy.store(is_stormy, Ordering::Relaxed);
+    }
+
+    pub(super) fn last_loss(&self) -> Instant {
+        *self.last_loss.lock().expect("no panic")
+    }
+}
+
+/// What all steps of one process pass: each takes a moment, or as long as the process stands still.
 #[derive(Debug)]
 pub(super) struct Gate {
+    weather: Arc<Weather>,
     still_until: Mutex<Instant>,
     random: Mutex<fastrand::Rng>,
+    is_killed: AtomicBool,
 }
 
 impl Gate {
-    pub(super) fn new(seed: u64) -> Arc<Self> {
-        let random = Mutex::new(fastrand::Rng::with_seed(seed));
-        Arc::new(Gate { still_until: Mutex::new(Instant::now()), random })
+    pub(super) fn new(seed: u64, weather: &Arc<Weather>) -> Arc<Self> {
+        Arc::new(Gate {
+            weather: Arc::clone(weather),
+            still_until: Mutex::new(Instant::now()),
+            random: Mutex::new(fastrand::Rng::with_seed(seed)),
+            is_killed: AtomicBool::new(false),
+        })
     }
 
     pub(super) fn stand_still(&self, duration: Duration) {
@@ -32,7 +59,16 @@ impl Gate {
         *self.still_until.lock().expect("no panic") > Instant::now()
     }
 
-    async fn pass(&self) {
+    /// The handler has done something that its process does not survive.
+    pub(super) fn kill(&self) {
+        self.is_killed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_killed(&self) -> bool {
+        self.is_killed.load(Ordering::Relaxed)
+    }
+
+    pub(super) async fn pass(&self) {
         let moment = self.random.lock().expect("no panic").u64(0..4_000);
         sleep(Duration::from_micros(moment)).await;
         loop {
@@ -45,16 +81,25 @@ impl Gate {
     }
 
     /// Sometimes the connection is lost, before the statement or after it.
-    fn is_lost(&self) -> bool {
-        self.random.lock().expect("no panic").u32(0..400) == 0
+    pub(super) fn is_lost(&self) -> bool {
+        let is_stormy = self.weather.is_stormy.load(Ordering::Relaxed);
+        let is_lost = is_stormy && self.random.lock().expect("no panic").u32(0..300) == 0;
+        if is_lost {
+            *self.weather.last_loss.lock().expect("no panic") = Instant::now();
+        }
+        is_lost
+    }
+
+    async fn pass_or_lose(&self) -> Result<(), StoreError> {
+        self.pass().await;
+        if self.is_lost() {
+            return Err(StoreError::ConnectionLost { source: "the connection is lost".into() });
+        }
+        Ok(())
     }
 }
 
-fn lost() -> StoreError {
-    StoreError::ConnectionLost { source: "the connection is lost".into() }
-}
-
-/// The source of one worker.
+/// The source of one process.
 #[derive(Debug)]
 pub(super) struct Chaos {
     pub(super) inner: MemoryStore,
@@ -72,7 +117,7 @@ impl EventSource for Chaos {
     }
 
     async fn acquire(&self) -> Result<Box<MemoryConnection>, StoreError> {
-        self.gate.pass().await;
+        self.gate.pass_or_lose().await?;
         self.inner.acquire().await
     }
 
@@ -80,25 +125,20 @@ impl EventSource for Chaos {
         self.inner.release(conn);
     }
 
-    async fn begin_within(
-        &self,
-        time_max: std::time::Duration,
-    ) -> Result<Box<MemoryConnection>, StoreError> {
-        self.gate.pass().await;
-        if self.gate.is_lost() {
-            return Err(lost());
-        }
+    async fn begin_within(&self, time_max: Duration) -> Result<Box<MemoryConnection>, StoreError> {
+        self.gate.pass_or_lose().await?;
         self.inner.begin_within(time_max).await
     }
 
+    async fn check_open(&self, transaction: &mut Box<MemoryConnection>) -> Result<(), StoreError> {
+        self.gate.pass_or_lose().await?;
+        self.inner.check_open(transaction).await
+    }
+
     async fn commit(&self, transaction: Box<MemoryConnection>) -> Result<(), StoreError> {
-        self.gate.pass().await;
-        if self.gate.is_lost() {
-            return Err(lost());
-        }
+        self.gate.pass_or_lose().await?;
         self.inner.commit(transaction).await?;
-        self.gate.pass().await;
-        if self.gate.is_lost() { Err(lost()) } else { Ok(()) }
+        self.gate.pass_or_lose().await
     }
 
     async fn rollback(&self, transaction: Box<MemoryConnection>) -> Result<(), StoreError> {
@@ -108,58 +148,5 @@ impl EventSource for Chaos {
 
     fn cause(&self, error: &(dyn Error + 'static)) -> Option<es::Cause> {
         self.inner.cause(error)
-    }
-}
-
-/// Writes down what it handles, and fails now and then until it is cured.
-#[derive(Debug)]
-pub(super) struct Frail {
-    pub(super) gate: Arc<Gate>,
-    pub(super) seed: u64,
-    pub(super) is_cured: Arc<AtomicBool>,
-}
-
-impl Frail {
-    /// The same event fails in the same way, wherever it is handled.
-    fn fate(&self, event: &PersistedEvent) -> u64 {
-        let position = event.position().get().unsigned_abs();
-        fastrand::Rng::with_seed(self.seed ^ position.wrapping_mul(0x9e37_79b9)).u64(0..200)
-    }
-}
-
-impl Projection<MemoryConnection> for Frail {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new("p").expect("a valid name")
-    }
-
-    fn failure_policy(&self) -> FailurePolicy {
-        let retries = Retries::new(3.try_into().expect("it is not zero"));
-        FailurePolicy::Park(retries.with_delay_max(Duration::from_millis(400)))
-    }
-
-    async fn handle(
-        &self,
-        conn: &mut MemoryConnection,
-        event: &PersistedEvent,
-        context: &EventContext,
-    ) -> Result<(), HandlerError> {
-        self.gate.pass().await;
-        conn.insert_row("p", event.position().get())?;
-        if self.is_cured.load(Ordering::Relaxed) {
-            return Ok(());
-        }
-        match self.fate(event) {
-            // Poison, for now and for ever.
-            0..4 => Err("it is poison".into()),
-            // Better with the second attempt, or when it is retried as a dead letter.
-            4..12 if context.attempt == 1 => Err("not yet".into()),
-            12..14 if context.attempt < 4 => Err("not for long".into()),
-            14 => panic!("this handler panics"),
-            _ if self.gate.is_lost() => {
-                let transaction = TransactionState::MustRollBack;
-                Err(StoreError::Retryable { transaction, source: "a deadlock".into() }.into())
-            }
-            _ => Ok(()),
-        }
     }
 }

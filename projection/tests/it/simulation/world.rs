@@ -1,28 +1,27 @@
 //! Who acts in a simulation, and what is checked.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroU16;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use es::memory::MemoryStore;
-use es::{
-    Event, EventSource, EventStore, ExpectedVersion, Position, ProjectionName, ReadLimit, StreamId,
-};
-use projection::admin::{self, ProjectionStatus, RetriedLetters};
+use es::{Event, EventStore, ExpectedVersion, Position, ReadLimit, StreamId};
+use projection::admin::{self, ProjectionStatus};
 use projection::{Processor, Worker, WorkerError, wait_for};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::chaos::{Chaos, Frail, Gate};
+use super::chaos::{Chaos, Gate, Weather};
+use super::frail::{Frail, Patient};
+use super::ledger::{self, Entry, Log};
+use super::operator::Operator;
 
 const LEASE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(300);
 
 /// What the steps of a claim take, and the time until somebody looks.
-const SLACK: Duration = Duration::from_millis(400);
+const SLACK: Duration = Duration::from_millis(500);
 
 const WORKERS_MAX: usize = 5;
 
@@ -32,12 +31,21 @@ pub(super) struct World {
     store: MemoryStore,
     /// By how much the database's clock has jumped.
     jumped: Arc<Mutex<Duration>>,
-    is_cured: Arc<AtomicBool>,
+    weather: Arc<Weather>,
+    projections: Vec<Watched>,
     workers: Vec<Actor>,
     /// Those that were told to stop and have not stopped yet.
     leavers: Vec<Actor>,
+    /// Operators who try dead letters again.
+    retries: Vec<JoinHandle<()>>,
+    /// How many processes there have been.
     started: u64,
     disturbed_at: Instant,
+}
+
+/// A projection, and whether it was being rescaled when it was last looked at.
+struct Watched {
+    operator: Operator,
     was_rescaling: bool,
 }
 
@@ -48,46 +56,55 @@ struct Actor {
     task: JoinHandle<Result<(), WorkerError>>,
 }
 
-fn name() -> ProjectionName {
-    ProjectionName::new("p").expect("a valid name")
-}
-
 impl World {
     pub(super) fn new(seed: u64) -> Self {
         let jumped: Arc<Mutex<Duration>> = Arc::default();
         let (start, by) = (Instant::now(), Arc::clone(&jumped));
+        let store =
+            MemoryStore::with_clock(move || start.elapsed() + *by.lock().expect("no panic"));
+        let mut random = fastrand::Rng::with_seed(seed);
+        let count = [1, 1, 1, 2, 2, 3][random.usize(..6)];
+        let watched = |number| {
+            let patient = Patient::new(number, seed, &mut random);
+            Watched { operator: Operator { store: store.clone(), patient }, was_rescaling: false }
+        };
         World {
             seed,
-            random: fastrand::Rng::with_seed(seed),
-            store: MemoryStore::with_clock(move || start.elapsed() + *by.lock().expect("no panic")),
+            projections: (0..count).map(watched).collect(),
+            weather: Weather::new(random.bool()),
+            random,
+            store,
             jumped,
-            is_cured: Arc::default(),
             workers: Vec::new(),
             leavers: Vec::new(),
+            retries: Vec::new(),
             started: 0,
             disturbed_at: Instant::now(),
-            was_rescaling: false,
         }
     }
 
-    fn frail(&self, gate: &Arc<Gate>) -> Arc<Frail> {
-        let (gate, is_cured) = (Arc::clone(gate), Arc::clone(&self.is_cured));
-        Arc::new(Frail { gate, seed: self.seed, is_cured })
+    fn new_gate(&mut self) -> Arc<Gate> {
+        self.started += 1;
+        Gate::new(self.seed.wrapping_add(self.started), &self.weather)
     }
 
+    /// A worker that runs all projections.
     pub(super) fn start_worker(&mut self) {
-        self.started += 1;
-        let gate = Gate::new(self.seed.wrapping_add(self.started));
+        let gate = self.new_gate();
         let source = Arc::new(Chaos { inner: self.store.clone(), gate: Arc::clone(&gate) });
-        let processor = Processor::new(Arc::clone(&source), self.frail(&gate))
-            .with_batch_size_max(5.try_into().expect("it is not zero"))
-            .with_poll_interval_max(Duration::from_millis(250));
-        let partitions = NonZeroU16::new(self.random.u16(1..5)).expect("it is not zero");
-        let worker = Worker::new(source)
+        let mut worker = Worker::new(Arc::clone(&source))
             .with_id(es::WorkerId::new(format!("worker-{}", self.started)).expect("a valid name"))
             .with_lease(LEASE)
-            .with_poll_interval(POLL)
-            .with_processor(processor, partitions);
+            .with_poll_interval(POLL);
+        for Watched { operator, .. } in &self.projections {
+            let (gate, patient) = (Arc::clone(&gate), Arc::clone(&operator.patient));
+            let frail = Frail { gate, patient, may_hang: false };
+            let processor = Processor::new(Arc::clone(&source), Arc::new(frail))
+                .with_batch_size_max(5.try_into().expect("it is not zero"))
+                .with_poll_interval_max(Duration::from_millis(250));
+            let partitions = NonZeroU16::new(self.random.u16(1..5)).expect("it is not zero");
+            worker = worker.with_processor(processor, partitions);
+        }
         let stop = CancellationToken::new();
         let shutdown = stop.clone();
         let task = tokio::spawn(async move { worker.run(shutdown).await });
@@ -101,6 +118,7 @@ impl World {
             let pause = self.random.u64(50..4_000);
             self.watch(Duration::from_millis(pause)).await;
             self.act().await;
+            self.disturbed();
         }
         while !writer.is_finished() {
             self.watch(Duration::from_millis(100)).await;
@@ -110,72 +128,72 @@ impl World {
     }
 
     async fn act(&mut self) {
-        match self.random.u32(0..18) {
+        let operator = self.random.choice(&self.projections).expect("there is one");
+        let operator = operator.operator.clone();
+        match self.random.u32(0..30) {
             0..4 if self.workers.len() < WORKERS_MAX => self.start_worker(),
-            4..6 if self.workers.len() > 1 => {
+            4..7 if self.workers.len() > 1 => {
                 let victim = self.workers.swap_remove(self.random.usize(..self.workers.len()));
                 victim.task.abort();
             }
-            6 if self.workers.len() > 1 => {
+            7..9 if self.workers.len() > 1 => {
                 let leaver = self.workers.swap_remove(self.random.usize(..self.workers.len()));
                 leaver.stop.cancel();
                 self.leavers.push(leaver);
             }
-            7..10 => {
+            9..13 => {
                 let until = Duration::from_millis(self.random.u64(0..6_000));
                 let victim = self.random.choice(&self.workers).expect("there is always one");
                 victim.gate.stand_still(until);
             }
-            10..12 => {
+            13..15 => {
                 let by = Duration::from_millis(self.random.u64(0..5_000));
                 *self.jumped.lock().expect("no panic") += by;
             }
-            12..15 => {
-                // A lock that somebody holds is an operator's bad luck.
-                let _ = admin::rescale(&self.store, &name(), self.random.u16(1..9)).await;
+            15..18 => operator.rescale(self.random.u16(1..9)).await,
+            18 => self.pause_and_resume(&operator).await,
+            19 => operator.resume().await,
+            20..22 => operator.reset((self.random.f64() * 1.2 - 0.2).max(0.0)).await,
+            22 => {
+                operator.delete().await;
+                self.start_worker();
             }
-            15 => self.pause_and_resume().await,
-            _ => self.retry_one().await,
-        }
-        self.disturbed();
-    }
-
-    async fn pause_and_resume(&mut self) {
-        for is_paused in [true, false] {
-            loop {
-                let mut tx = self.store.begin().await.expect("a transaction");
-                let set = if is_paused {
-                    admin::pause(&self.store, &mut tx, &name()).await
-                } else {
-                    admin::resume(&self.store, &mut tx, &name()).await
-                };
-                match set {
-                    Ok(true) => {
-                        self.store.commit(tx).await.expect("it commits");
-                        break;
-                    }
-                    // Nobody has registered it yet.
-                    Ok(false) => return,
-                    // A lock.
-                    Err(_) => self.store.rollback(tx).await.expect("it rolls back"),
+            23..25 => {
+                let letters = operator.dead_letters().await;
+                if let Some(letter) = self.random.choice(&letters) {
+                    operator.skip(letter.position).await;
                 }
-                sleep(Duration::from_millis(7)).await;
             }
-            if is_paused {
-                let rows = self.handled().len();
-                sleep(Duration::from_millis(self.random.u64(0..2_000))).await;
-                assert_eq!(self.handled().len(), rows, "seed {}: it is paused", self.seed);
-            }
+            25 => operator.patient.turn(),
+            26 => self.weather.set_stormy(self.random.bool()),
+            _ => self.retry_one(operator).await,
         }
     }
 
-    async fn retry_one(&mut self) {
-        let letters = admin::dead_letters(&self.store, &name(), Position::START, 100).await;
-        let letters = letters.expect("the dead letters are read");
-        let Some(letter) = self.random.choice(&letters) else { return };
-        let frail = self.frail(&Gate::new(self.seed));
-        // Somebody else may hold the lock.
-        let _ = admin::retry(&self.store, &*frail, &letter.stream).await;
+    async fn pause_and_resume(&mut self, operator: &Operator) {
+        // Who tries dead letters again handles events of a paused projection, too.
+        self.end_retries().await;
+        if operator.pause().await {
+            let rows = self.entries(operator).len();
+            sleep(Duration::from_millis(self.random.u64(0..2_000))).await;
+            assert_eq!(self.entries(operator).len(), rows, "seed {}: it is paused", self.seed);
+            operator.resume().await;
+        }
+    }
+
+    async fn retry_one(&mut self, operator: Operator) {
+        let letters = operator.dead_letters().await;
+        if let Some(letter) = self.random.choice(letters) {
+            let gate = self.new_gate();
+            let retry = async move { operator.retry(&letter.stream, gate).await };
+            self.retries.push(tokio::spawn(retry));
+        }
+    }
+
+    async fn end_retries(&mut self) {
+        for retry in self.retries.drain(..) {
+            retry.await.expect("it does not panic");
+        }
     }
 
     fn disturbed(&mut self) {
@@ -187,25 +205,48 @@ impl World {
         let until = Instant::now() + duration;
         while Instant::now() < until {
             sleep(Duration::from_millis(100)).await;
-            for actor in &mut self.workers {
-                let has_ended = actor.task.is_finished();
-                assert!(!has_ended, "seed {}: {:?}", self.seed, (&mut actor.task).await);
+            self.watch_processes().await;
+            for number in 0..self.projections.len() {
+                let name = &self.projections[number].operator.patient.name;
+                let status = admin::status_of(&self.store, name).await.expect("the status");
+                let Some(status) = status else {
+                    self.disturbed();
+                    continue;
+                };
+                let is_rescaling = status.state.rescale_to.is_some();
+                if self.projections[number].was_rescaling != is_rescaling {
+                    self.projections[number].was_rescaling = is_rescaling;
+                    self.disturbed();
+                }
+                let since = self.disturbed_at.max(self.weather.last_loss());
+                if since.elapsed() > LEASE + POLL + SLACK {
+                    self.assert_owned(&status);
+                }
             }
-            for leaver in self.leavers.extract_if(.., |leaver| leaver.task.is_finished()) {
-                ended(leaver.task.await);
+        }
+    }
+
+    async fn watch_processes(&mut self) {
+        for number in (0..self.workers.len()).rev() {
+            let actor = &mut self.workers[number];
+            let has_ended = actor.task.is_finished();
+            assert!(!has_ended, "seed {}: {:?}", self.seed, (&mut actor.task).await);
+            if actor.gate.is_killed() {
+                // Something starts it again.
+                self.workers.swap_remove(number).task.abort();
+                self.start_worker();
             }
-            let Some(status) = self.status().await else { continue };
-            let is_rescaling = status.state.rescale_to.is_some();
-            // One that leaves may stand still inside a transaction, too.
-            let mut all = self.workers.iter().chain(&self.leavers);
-            let stands_still = all.any(|actor| actor.gate.stands_still());
-            if stands_still || is_rescaling != self.was_rescaling {
-                self.was_rescaling = is_rescaling;
-                self.disturbed();
-            }
-            if self.disturbed_at.elapsed() > LEASE + POLL + SLACK {
-                self.assert_owned(&status);
-            }
+        }
+        for leaver in self.leavers.extract_if(.., |leaver| leaver.task.is_finished()) {
+            ended(leaver.task.await);
+        }
+        let killed = self.leavers.extract_if(.., |leaver| leaver.gate.is_killed());
+        killed.for_each(|leaver| leaver.task.abort());
+        // One that leaves, or tries dead letters again, may have locks while it stands still.
+        self.retries.retain(|retry| !retry.is_finished());
+        let mut all = self.workers.iter().chain(&self.leavers);
+        if all.any(|actor| actor.gate.stands_still()) || !self.retries.is_empty() {
+            self.disturbed();
         }
     }
 
@@ -215,52 +256,46 @@ impl World {
         assert!(free.is_empty(), "seed {seed}: nobody has {free:#?}\n{:?}", status.workers);
     }
 
-    async fn status(&self) -> Option<ProjectionStatus> {
-        admin::status_of(&self.store, &name()).await.expect("the status")
-    }
-
     /// Nothing goes wrong any more: everything is handled, and was handled once.
     async fn settle(&mut self) {
-        self.is_cured.store(true, Ordering::Relaxed);
-        self.watch(2 * (LEASE + POLL)).await;
-        let long = Duration::from_mins(10);
-        let mut end = Position::START;
-        for event in self.log().await {
-            end = event.1;
+        self.weather.set_stormy(false);
+        self.projections.iter().for_each(|one| one.operator.patient.cure());
+        self.start_worker();
+        self.end_retries().await;
+        for Watched { operator, .. } in &self.projections {
+            operator.resume().await;
         }
-        wait_for(&self.store, &name(), end, long).await.unwrap_or_else(|error| {
-            panic!("seed {}: {error}\n{:#?}", self.seed, self.store);
-        });
-        self.retry_all().await;
+        self.disturbed();
+        self.watch(2 * (LEASE + POLL)).await;
+        let log = self.log().await;
+        let end = log.last().map_or(Position::START, |(_, position)| *position);
+        let gate = self.new_gate();
+        for Watched { operator, .. } in &self.projections {
+            let name = &operator.patient.name;
+            let waited = wait_for(&self.store, name, end, Duration::from_mins(10)).await;
+            waited.unwrap_or_else(|error| {
+                panic!("seed {}: {error}\n{:#?}", self.seed, self.store);
+            });
+            operator.retry_all(&gate).await;
+        }
         for actor in self.workers.drain(..).chain(self.leavers.drain(..)) {
             actor.stop.cancel();
             ended(actor.task.await);
         }
-        let status = self.status().await.expect("it is registered");
-        assert!(status.partitions.iter().all(|one| one.state.is_free()), "seed {}", self.seed);
-        self.assert_handled_once().await;
-    }
-
-    async fn retry_all(&self) {
-        let frail = self.frail(&Gate::new(self.seed));
-        loop {
-            let letters = admin::dead_letters(&self.store, &name(), Position::START, 1).await;
-            let letters = letters.expect("the dead letters are read");
-            let Some(letter) = letters.first() else { return };
-            match admin::retry(&self.store, &*frail, &letter.stream).await {
-                Ok(RetriedLetters::Handled(_)) => {}
-                Ok(failed) => panic!("seed {}: it is cured: {failed:?}", self.seed),
-                // A lock.
-                Err(_) => sleep(Duration::from_millis(11)).await,
-            }
+        for Watched { operator, .. } in &self.projections {
+            let name = &operator.patient.name;
+            let status = admin::status_of(&self.store, name).await.expect("the status");
+            let mut partitions = status.expect("it is registered").partitions.into_iter();
+            assert!(partitions.all(|one| one.state.is_free()), "seed {}", self.seed);
+            ledger::check(&self.entries(operator), &log, &format!("seed {}, {name}", self.seed));
         }
     }
 
-    fn handled(&self) -> Vec<i64> {
-        self.store.connect().rows("p").expect("the rows")
+    fn entries(&self, operator: &Operator) -> Vec<Entry> {
+        ledger::entries(&mut self.store.connect(), &operator.patient.name)
     }
 
-    async fn log(&self) -> Vec<(StreamId, Position)> {
+    async fn log(&self) -> Log {
         let (mut after, mut log) = (Position::START, Vec::new());
         loop {
             let (filter, limit) = (es::EventFilter::default(), ReadLimit::default());
@@ -272,21 +307,6 @@ impl World {
             }
             after = batch.complete_through;
             log.extend(batch.events.iter().map(|one| (one.stream().clone(), one.position())));
-        }
-    }
-
-    async fn assert_handled_once(&self) {
-        let (handled, log, seed) = (self.handled(), self.log().await, self.seed);
-        let mut sorted = handled.clone();
-        sorted.sort_unstable();
-        let expected: Vec<i64> = log.iter().map(|(_, position)| position.get()).collect();
-        assert_eq!(sorted, expected, "seed {seed}: every event once");
-        let streams: BTreeMap<i64, &StreamId> =
-            log.iter().map(|(stream, position)| (position.get(), stream)).collect();
-        let mut last: BTreeMap<&StreamId, i64> = BTreeMap::new();
-        for position in handled {
-            let before = last.insert(streams[&position], position);
-            assert!(before < Some(position), "seed {seed}: {position} after {before:?}");
         }
     }
 }
