@@ -4,7 +4,7 @@ with recursive numbers (number) as (
   union all
   select number + 1
   from numbers
-  where number < 15000000
+  where number < 6000000
 )
 select max(number)
 from numbers
