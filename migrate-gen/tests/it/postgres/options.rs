@@ -191,15 +191,15 @@ async fn the_grants_are_exactly_the_documented_ones() {
         projections: INSERT, SELECT, UPDATE"]]
     .assert_eq(&lines(&mut conn, grants).await);
     let columns = format!(
-        r#"select attname::text
+        r"select attname::text
            from pg_attribute
            cross join aclexplode(attacl)
            where attrelid = '{role}.events'::regclass
              and grantee = '{role}'::regrole
              and privilege_type = 'INSERT'
-           order by attnum"#
+           order by attnum"
     );
-    expect![[r#"
+    expect![[r"
         aggregate_version
         created_at
         event_version
@@ -213,7 +213,7 @@ async fn the_grants_are_exactly_the_documented_ones() {
         metadata
         correlation_id
         causation_id
-        trace_id"#]]
+        trace_id"]]
     .assert_eq(&lines(&mut conn, columns).await);
 }
 
