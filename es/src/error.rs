@@ -239,6 +239,13 @@ pub enum StoreError {
         what: String,
     },
 
+    /// What was asked for makes no sense; no database was asked.
+    #[error("{reason}")]
+    Misuse {
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+
     /// Anything else the database refused.
     #[error("the database refused the statement")]
     Database {
@@ -251,6 +258,11 @@ impl StoreError {
     /// [`StoreError::Corrupt`] from a description of what was found.
     pub fn corrupt(what: impl Into<String>) -> Self {
         StoreError::Corrupt { what: what.into() }
+    }
+
+    /// [`StoreError::Misuse`] of what is wrong with what was asked for.
+    pub fn misuse(reason: impl ToString) -> Self {
+        StoreError::Misuse { reason: reason.to_string() }
     }
 
     /// [`StoreError::Database`] around what the driver said.

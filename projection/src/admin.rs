@@ -1,4 +1,5 @@
-//! What an operator does: look, pause, reset, rescale, see to dead letters. Safe while workers run.
+//! What an operator does: look, pause, reset, rescale, skip an event, see to dead letters. Safe while
+//! workers run.
 //!
 //! Whatever is changed here, every partition of the projection gets a new epoch in the same
 //! transaction. So a batch that was read before cannot be committed after, no worker needs to be
@@ -8,6 +9,7 @@
 //! read model can be cleared in the same one. Where the database has one writer at a time, begin it
 //! as one that writes.
 
+mod failing;
 mod letters;
 mod status;
 
@@ -18,6 +20,7 @@ use es::{
 };
 use tracing::{debug, info};
 
+pub use failing::{SkipFailingError, skip_failing};
 pub use letters::{DeadLetterError, RetriedLetters, dead_letters, retry, retry_within, skip};
 pub use status::{PartitionStatus, ProjectionStatus, Rebuild, status, status_of};
 
@@ -90,14 +93,14 @@ pub enum ResetTo {
 /// handler can do without.
 ///
 /// Until a partition comes to where it was, [`EventContext::replaying`](crate::EventContext) is
-/// set. A time or a position other than the start needs a second connection. Dead letters behind the
-/// position are forgotten, for their events come again. A barrier
+/// set. A time or a position other than the start needs a second connection. Dead letters after that
+/// position are deleted: their events will be delivered again. A barrier
 /// that the projection was coming to for another number of partitions is given up.
 ///
 /// # Errors
 ///
-/// As [`pause`], and [`StoreError::UnsafeRead`] for a position beyond the horizon: events that
-/// appear before it would be skipped.
+/// As [`pause`], and [`StoreError::Misuse`] for a position past the horizon: events that appear
+/// before it would be skipped.
 ///
 /// # Cancel safety
 ///
@@ -144,9 +147,10 @@ async fn resolve<S: EventSource>(source: &S, to: ResetTo) -> Result<Position, St
     };
     source.release(conn);
     match (to, position) {
-        (ResetTo::Position(position), _) if position > horizon => Err(StoreError::UnsafeRead {
-            reason: format!("position {position} lies beyond the horizon, {horizon}"),
-        }),
+        (ResetTo::Position(position), _) if position > horizon => Err(StoreError::misuse(format!(
+            "position {position} lies past the horizon, {horizon}: events that appear before it \
+                 would be skipped, so reset to a position up to the horizon"
+        ))),
         (_, position) => Ok(position.map_or(horizon, |position| position.min(horizon))),
     }
 }
@@ -172,7 +176,7 @@ pub enum Rescaled {
 ///
 /// # Errors
 ///
-/// Whatever the store says, and [`StoreError::Database`] if `total` is not 1 to
+/// Whatever the store says, and [`StoreError::Misuse`] if `total` is not 1 to
 /// [`SLOT_COUNT`](es::SLOT_COUNT).
 ///
 /// # Cancel safety
@@ -183,7 +187,7 @@ pub async fn rescale<S: EventSource>(
     projection: &ProjectionName,
     total: u16,
 ) -> Result<Rescaled, StoreError> {
-    Partition::new(0, total).map_err(StoreError::database)?;
+    Partition::new(0, total).map_err(StoreError::misuse)?;
     let mut tx = source.begin().await?;
     match rescale_in(source.store(), &mut tx, projection, total).await {
         Ok(rescaled) => {

@@ -6,49 +6,58 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::future::pending;
 use std::panic::AssertUnwindSafe;
+use std::time::Duration;
 
 use es::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, EventBatch,
-    EventSource, PersistedEvent, Position, ProjectionStore, StoreError, StreamId,
+    Attempt, Cause, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter,
+    EventBatch, EventSource, PersistedEvent, Position, ProjectionStore, StoreError, StreamId,
 };
 use futures_util::FutureExt;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, info, warn};
 
+use crate::attempts::{Failed, Failing, Next, judge};
+use crate::handler_error::{HandlerNeverEnded, HandlerTimedOut, chain, error_text, said};
+use crate::limits::{NoAnswer, answered_within};
 use crate::policy::Verdict;
 use crate::run::{Hold, Retry, Run, Setback};
-use crate::{BatchContext, HandlerError, HandlerPanicked, ProcessorError, Projection, observe};
+use crate::{
+    BatchContext, HandlerError, HandlerPanicked, ProcessorError, Projection, TooManyInARow, observe,
+};
 
-/// The longest text of an error that is stored, in characters.
-const ERROR_CHARS_MAX: usize = 2_000;
+/// How long a note for operators may take.
+const NOTE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Why a transaction with a batch did not commit.
 pub(super) enum BatchError {
-    /// The handler failed, on one of the events.
-    Handler(HandlerError),
+    /// The handler failed, on one of the events, or what it did made a later statement fail.
+    Handler(Failed),
     /// Anything else.
     Setback(Setback),
 }
 
 impl BatchError {
-    /// What the handler has done can make the statements behind it fail: a deferred constraint, or
-    /// an error of the server that it hid. It is the handler's doing, then.
-    fn after_handler(setback: Setback) -> BatchError {
-        match setback {
-            Setback::Stop(ProcessorError::Store {
-                source: source @ StoreError::Database { .. },
-                ..
-            }) => BatchError::Handler(source.into()),
-            setback => BatchError::Setback(setback),
-        }
-    }
-
     /// What it means where no event was handled.
     pub(super) fn without_event(self) -> Setback {
         match self {
             BatchError::Setback(setback) => setback,
-            BatchError::Handler(source) => Setback::Retry(Retry { source, position: None }),
+            BatchError::Handler(failed) => {
+                Setback::Retry(Retry { source: failed.error, position: None })
+            }
         }
+    }
+
+    /// Whether a future of the driver may have been dropped in the middle of a statement, so that
+    /// the connection can only be closed.
+    fn is_in_mid_statement(&self) -> bool {
+        let error = match self {
+            BatchError::Handler(failed) => &*failed.error,
+            BatchError::Setback(Setback::Retry(retry)) => &*retry.source,
+            BatchError::Setback(_) => return false,
+        };
+        chain(error).any(|error| {
+            error.is::<NoAnswer>() || error.is::<HandlerTimedOut>() || error.is::<HandlerPanicked>()
+        })
     }
 }
 
@@ -67,13 +76,22 @@ where
     /// ones are kept and the bad one is named.
     pub(super) async fn handle(&mut self, batch: EventBatch) -> Result<(), Setback> {
         let EventBatch { events, complete_through } = batch;
-        let failing = self.failing.filter(|(position, _)| *position <= complete_through);
-        if failing.is_none() {
-            match self.commit_handled(&events, complete_through, 1).await {
+        let Some(first) = events.first().map(PersistedEvent::position) else {
+            return Ok(());
+        };
+        if self.failing.is_none_or(|failing| failing.position > complete_through) {
+            if !self.is_marked {
+                self.note(Attempt { position: Some(first), attempts: 0, error: None }).await?;
+                self.is_marked = true;
+            }
+            match Box::pin(self.commit_handled(&events, complete_through, 1)).await {
                 Ok(()) => return Ok(()),
                 Err(BatchError::Setback(setback)) => return Err(setback),
-                Err(BatchError::Handler(error)) => {
-                    debug!(error = &*error, events = events.len(), "going on event by event");
+                Err(BatchError::Handler(failed)) => {
+                    if chain(&*failed.error).any(|error| error.is::<HandlerTimedOut>()) {
+                        self.pace.took_too_long(events.len());
+                    }
+                    debug!(error = &*failed.error, events = events.len(), "event by event");
                 }
             }
         }
@@ -84,7 +102,7 @@ where
                 return Ok(());
             }
         }
-        // Behind the last event there is nothing for this run.
+        // After the last event there is nothing for this run.
         self.reached = complete_through;
         Ok(())
     }
@@ -92,43 +110,124 @@ where
     /// Handles an event as often as the policy says, and then does with it what the policy says.
     async fn handle_one(&mut self, event: &PersistedEvent) -> Result<(), Setback> {
         let position = event.position();
+        let policy = self.processor.projection.failure_policy();
         loop {
             if self.shutdown.is_cancelled() {
                 return Ok(());
             }
-            let failures = self.failing.filter(|(at, _)| *at == position).map_or(0, |(_, n)| n);
-            let attempt = failures.saturating_add(1);
+            let known = self.failing.filter(|failing| failing.position == position);
+            let failing = known.unwrap_or(Failing::at(position));
+            if failing.is_open && policy.gives_up_after_death(failing.failed) {
+                let attempts = failing.failed;
+                let error: HandlerError = HandlerNeverEnded { attempts }.into();
+                return self.give_up(event, attempts, error, policy.last()).await;
+            }
+            let attempt = failing.failed.saturating_add(1);
+            self.failing = Some(Failing { is_open: false, ..failing });
+            let attempts = attempt;
+            self.note(Attempt { position: Some(position), attempts, error: None }).await?;
             let one = std::slice::from_ref(event);
-            let source = match self.commit_handled(one, position, attempt).await {
+            let failed = match Box::pin(self.commit_handled(one, position, attempt)).await {
                 Ok(()) => return Ok(()),
                 Err(BatchError::Setback(setback)) => return Err(setback),
-                Err(BatchError::Handler(source)) => source,
+                Err(BatchError::Handler(failed)) => failed,
             };
-            if self.processor.source.cause(&*source) > Some(es::Cause::Statement) {
-                return Err(Setback::Retry(Retry { source, position: Some(position) }));
-            }
-            self.failing = Some((position, attempt));
-            observe::failed(&self.name);
-            match self.processor.projection.failure_policy().judge(attempt, fastrand::f64()) {
-                Verdict::RetryAfter(delay) => {
-                    info!(
-                        position = position.get(),
-                        event_type = event.event_type(),
-                        attempt,
-                        ?delay,
-                        error = &*source,
-                        "the handler failed"
-                    );
-                    self.record_failure(position, attempt, &*source).await;
-                    self.sleep(delay, pending()).await?;
+            let undone_max = self.processor.attempts_max.get();
+            match judge(&failed, failing, policy, undone_max, fastrand::f64()) {
+                Next::WaitForServer => {
+                    self.does_not_count(failing, &failed.error).await;
+                    return Err(Setback::Retry(Retry { source: failed.error, position: None }));
                 }
-                Verdict::Park => return self.park(event, attempt, &*source).await,
-                Verdict::Stop => {
-                    self.record_failure(position, attempt, &*source).await;
-                    return Err(self.cannot_handle(event, source));
+                Next::Again => {
+                    let failing = Failing { undone: failing.undone.saturating_add(1), ..failing };
+                    self.does_not_count(failing, &failed.error).await;
+                    let position = Some(position);
+                    return Err(Setback::Retry(Retry { source: failed.error, position }));
+                }
+                Next::Policy(verdict) => {
+                    observe::failed(&self.name);
+                    self.failing = Some(Failing { failed: attempt, is_open: false, ..failing });
+                    if let Verdict::RetryAfter(delay) = verdict {
+                        info!(
+                            position = position.get(),
+                            event_type = event.event_type(),
+                            attempt,
+                            ?delay,
+                            error = &*failed.error,
+                            "the handler failed"
+                        );
+                        self.tell(&error_text(&*failed.error)).await;
+                        self.sleep(delay, pending()).await?;
+                        continue;
+                    }
+                    return if failed.is_undone() {
+                        let undone = failing.undone.saturating_add(1);
+                        self.give_up_undone(event, undone, failed.error, verdict).await
+                    } else {
+                        self.give_up(event, attempt, failed.error, verdict).await
+                    };
                 }
             }
         }
+    }
+
+    /// The attempt that was noted before it was made is taken back.
+    async fn does_not_count(&mut self, failing: Failing, error: &HandlerError) {
+        self.failing = Some(Failing { is_open: false, ..failing });
+        self.tell(&error_text(&**error)).await;
+    }
+
+    /// Parks the event, or stands still at it.
+    async fn give_up(
+        &mut self,
+        event: &PersistedEvent,
+        attempts: u32,
+        error: HandlerError,
+        verdict: Verdict,
+    ) -> Result<(), Setback> {
+        if verdict == Verdict::Park {
+            return self.park_or_wait(event, attempts, error).await;
+        }
+        self.tell(&error_text(&*error)).await;
+        Err(Setback::Stop(ProcessorError::Handler {
+            projection: self.name.clone(),
+            partition: self.partition,
+            position: event.position(),
+            event_type: event.event_type().to_owned(),
+            source: error,
+        }))
+    }
+
+    /// As [`give_up`](Run::give_up), of an event at which one transaction after the other was undone.
+    async fn give_up_undone(
+        &mut self,
+        event: &PersistedEvent,
+        undone: u32,
+        error: HandlerError,
+        verdict: Verdict,
+    ) -> Result<(), Setback> {
+        if verdict == Verdict::Park {
+            return self.park_or_wait(event, undone, error).await;
+        }
+        self.tell(&error_text(&*error)).await;
+        let attempts = usize::try_from(undone).unwrap_or(usize::MAX);
+        Err(Setback::Stop(self.retries_exhausted(attempts, Some(event.position()), error)))
+    }
+
+    /// Parks the event, unless so many were parked in a row that it is not the events' fault: then
+    /// this one is tried again after a while, until something else is mended.
+    async fn park_or_wait(
+        &mut self,
+        event: &PersistedEvent,
+        attempts: u32,
+        error: HandlerError,
+    ) -> Result<(), Setback> {
+        let parked_max = self.processor.parked_in_a_row_max.get();
+        if self.parked_in_a_row < parked_max {
+            return self.park(event, attempts, &*error).await;
+        }
+        let source = TooManyInARow { parked: self.parked_in_a_row, source: error }.into();
+        Err(Setback::Retry(Retry { source, position: None }))
     }
 
     /// Handles `events` and moves the checkpoint to `through`, in one transaction.
@@ -138,20 +237,26 @@ where
         through: Position,
         attempt: u32,
     ) -> Result<(), BatchError> {
+        let _slot = self.slot().await?;
         let started = Instant::now();
         let source = &*self.processor.source;
-        let mut tx = source.begin().await.map_err(|error| self.store(error))?;
+        let begun = self.answered(source.begin_within(self.processor.time_max)).await;
+        let mut tx = begun.map_err(|error| self.store(error))?;
         if let Err(error) = self.handle_in(&mut tx, events, through, attempt).await {
-            self.roll_back(tx).await;
+            if !error.is_in_mid_statement() {
+                self.roll_back(tx).await;
+            }
             return Err(error);
         }
-        if let Err(error) = source.commit(tx).await {
-            let setback = self.store(error);
-            return Err(if events.is_empty() {
-                setback.into()
-            } else {
-                BatchError::after_handler(setback)
-            });
+        match self.answered(source.commit(tx)).await {
+            Ok(()) => {}
+            // Whether it was committed is found out when the checkpoint is taken up.
+            Err(error @ StoreError::ConnectionLost { .. }) => return Err(self.store(error).into()),
+            Err(error) if events.is_empty() => return Err(self.store(error).into()),
+            Err(error) => {
+                let cause = error.cause().unwrap_or(Cause::Statement);
+                return Err(BatchError::Handler(Failed { error: error.into(), cause, said: None }));
+            }
         }
         debug!(
             events = events.len(),
@@ -161,6 +266,7 @@ where
         );
         if !events.is_empty() {
             observe::handled(&self.name, events.len(), started.elapsed());
+            self.parked_in_a_row = 0;
         }
         self.moved_to(through, started);
         Ok(())
@@ -177,24 +283,34 @@ where
         let locked = self.lock_mine(tx).await?;
         let mut events = Cow::Borrowed(events);
         if locked.has_dead_letters && !events.is_empty() {
-            events = self.queue_behind_dead_letters(tx, events).await?;
+            events = self.queue_after_dead_letters(tx, events).await?;
         }
-        if !events.is_empty() {
-            let context = BatchContext::new(self.partition, attempt, self.replay_until);
-            let projection = &self.processor.projection;
-            let handled = async { projection.handle_batch(tx, &events, &context).await };
-            contained(handled).await.map_err(BatchError::Handler)?;
-            source.check_open(tx).await.map_err(|error| self.store(error))?;
+        if events.is_empty() {
             let saved = self.save(tx, through).await;
-            return saved.map_err(BatchError::after_handler);
+            return Ok(saved.map_err(|error| self.checkpoint(error))?);
         }
-        Ok(self.save(tx, through).await?)
+        let context = BatchContext::new(self.partition, attempt, self.replay_until);
+        let projection = &self.processor.projection;
+        let handled = async { projection.handle_batch(tx, &events, &context).await };
+        if let Err(error) = contained(self.processor.time_max, handled).await {
+            return Err(BatchError::Handler(failed_in(source, tx, error).await));
+        }
+        self.answered(source.check_open(tx)).await.map_err(|error| self.store(error))?;
+        match self.save(tx, through).await {
+            Ok(()) => Ok(()),
+            // What the handler has done can make this statement fail, such as an error of the
+            // server that it hid.
+            Err(CheckpointError::Store(error)) if !error.is_retryable() => {
+                Err(BatchError::Handler(failed_in(source, tx, error.into()).await))
+            }
+            Err(error) => Err(self.checkpoint(error).into()),
+        }
     }
 
     /// Locks the checkpoint and checks that it is where this run left it, and still this run's.
     async fn lock_mine(&self, tx: &mut S::Transaction) -> Result<Checkpoint, Setback> {
         let store = self.processor.source.store();
-        let locked = store.lock_checkpoint(tx, &self.name, self.partition).await;
+        let locked = self.answered(store.lock_checkpoint(tx, &self.name, self.partition)).await;
         let locked = locked.map_err(|error| self.checkpoint(error))?;
         if locked.epoch != self.epoch && self.hold != Hold::Assigned {
             return Err(Setback::Lost);
@@ -208,8 +324,8 @@ where
         Ok(locked)
     }
 
-    /// Puts the events of streams that have dead letters behind those, and gives the others.
-    async fn queue_behind_dead_letters<'e>(
+    /// Puts the events of streams that have dead letters after those, and gives the others.
+    async fn queue_after_dead_letters<'e>(
         &self,
         tx: &mut S::Transaction,
         events: Cow<'e, [PersistedEvent]>,
@@ -217,7 +333,7 @@ where
         let store = self.processor.source.store();
         let ids: BTreeSet<&str> = events.iter().map(PersistedEvent::aggregate_id).collect();
         let ids: Vec<&str> = ids.into_iter().collect();
-        let parked = store.parked_streams(tx, &self.name, &ids).await;
+        let parked = self.answered(store.parked_streams(tx, &self.name, &ids)).await;
         let parked: BTreeSet<StreamId> =
             parked.map_err(|error| self.store(error))?.into_iter().collect();
         let is_parked = |event: &&PersistedEvent| parked.contains(event.stream());
@@ -226,22 +342,25 @@ where
         if letters.is_empty() {
             return Ok(events);
         }
-        let put = store.put_dead_letters(tx, &self.name, &letters).await;
+        let put = self.answered(store.put_dead_letters(tx, &self.name, &letters)).await;
         put.map_err(|error| self.store(error))?;
-        debug!(events = letters.len(), "queued behind dead letters");
+        debug!(events = letters.len(), "queued after dead letters");
         let others = events.iter().filter(|event| !is_parked(event));
         Ok(Cow::Owned(others.cloned().collect()))
     }
 
-    async fn save(&self, tx: &mut S::Transaction, through: Position) -> Result<(), Setback> {
+    async fn save(
+        &self,
+        tx: &mut S::Transaction,
+        through: Position,
+    ) -> Result<(), CheckpointError> {
         let lease = match self.hold {
             Hold::Leased { lease, .. } => Some(lease),
             Hold::Assigned => None,
         };
         let to = CheckpointMove { epoch: self.epoch, from: self.saved, to: through, lease };
         let store = self.processor.source.store();
-        let saved = store.save_checkpoint(tx, &self.name, self.partition, to).await;
-        saved.map_err(|error| self.checkpoint(error))
+        self.answered(store.save_checkpoint(tx, &self.name, self.partition, to)).await
     }
 
     /// Parks an event and moves the checkpoint past it, in a transaction of its own: the one it
@@ -255,12 +374,15 @@ where
         let started = Instant::now();
         let source = &*self.processor.source;
         let letter = DeadLetter::failed(event, attempts, error_text(error));
-        let mut tx = source.begin().await.map_err(|error| self.store(error))?;
-        if let Err(setback) = self.park_in(&mut tx, letter).await {
-            self.roll_back(tx).await;
-            return Err(setback);
+        let begun = self.answered(source.begin_within(self.processor.time_max)).await;
+        let mut tx = begun.map_err(|error| self.store(error))?;
+        if let Err(error) = self.park_in(&mut tx, letter).await.map_err(BatchError::Setback) {
+            if !error.is_in_mid_statement() {
+                self.roll_back(tx).await;
+            }
+            return Err(error.without_event());
         }
-        source.commit(tx).await.map_err(|error| self.store(error))?;
+        self.answered(source.commit(tx)).await.map_err(|error| self.store(error))?;
         warn!(
             position = event.position().get(),
             event_type = event.event_type(),
@@ -270,6 +392,7 @@ where
             "parked an event: its stream waits for an operator"
         );
         observe::parked(&self.name);
+        self.parked_in_a_row = self.parked_in_a_row.saturating_add(1);
         self.moved_to(event.position(), started);
         Ok(())
     }
@@ -277,13 +400,16 @@ where
     async fn park_in(&self, tx: &mut S::Transaction, letter: DeadLetter) -> Result<(), Setback> {
         self.lock_mine(tx).await?;
         let position = letter.position;
-        let put = self.processor.source.store().put_dead_letters(tx, &self.name, &[letter]).await;
+        let store = self.processor.source.store();
+        let put = self.answered(store.put_dead_letters(tx, &self.name, &[letter])).await;
         put.map_err(|error| self.store(error))?;
-        self.save(tx, position).await
+        self.save(tx, position).await.map_err(|error| self.checkpoint(error))
     }
 
-    async fn roll_back(&self, tx: S::Transaction) {
-        if let Err(error) = self.processor.source.rollback(tx).await {
+    /// If no answer comes, the connection is closed, and the server rolls back.
+    pub(super) async fn roll_back(&self, tx: S::Transaction) {
+        let rollback = self.processor.source.rollback(tx);
+        if let Err(error) = answered_within(NOTE_TIME_MAX, rollback).await {
             debug!(error = &error as &dyn Error, "the rollback failed");
         }
     }
@@ -291,53 +417,66 @@ where
     /// The checkpoint is committed there, and the lease was extended no earlier than `since`.
     fn moved_to(&mut self, through: Position, since: Instant) {
         (self.saved, self.reached, self.last_save) = (through, through, Instant::now());
-        self.failing = self.failing.filter(|(position, _)| *position > through);
+        self.failing = self.failing.filter(|failing| failing.position > through);
         if let Hold::Leased { lease, .. } = self.hold {
             self.renew_at = self.renew_at.max(since + lease / 3);
         }
     }
 
-    /// For operators to see. What it fails with is no reason not to go on.
-    async fn record_failure(
-        &self,
-        position: Position,
-        attempts: u32,
-        error: &(dyn Error + Send + Sync + 'static),
-    ) {
-        let source = &*self.processor.source;
-        let text = error_text(error);
-        let record = async {
-            let mut conn = source.acquire().await?;
-            let (name, partition, epoch) = (&self.name, self.partition, self.epoch);
-            let store = source.store();
-            let attempt = es::Attempt { position: Some(position), attempts, error: Some(&text) };
-            store.record_attempt(&mut conn, name, partition, epoch, attempt).await?;
-            source.release(conn);
-            Ok::<(), StoreError>(())
-        };
-        if let Err(error) = record.await {
+    /// Notes an attempt before it is made.
+    async fn note(&self, attempt: Attempt<'_>) -> Result<(), Setback> {
+        let noted = self.answered(self.record(attempt)).await;
+        noted.map_err(|error| self.store(error))
+    }
+
+    /// Notes an error for operators to see. What this fails with is no reason not to go on.
+    pub(super) async fn tell(&self, error: &str) {
+        let (position, attempts) =
+            self.failing.map_or((None, 0), |failing| (Some(failing.position), failing.failed));
+        let attempt = Attempt { position, attempts, error: Some(error) };
+        if let Err(error) = answered_within(NOTE_TIME_MAX, self.record(attempt)).await {
             debug!(error = &error as &dyn Error, "the failure could not be noted");
         }
     }
 
-    fn cannot_handle(&self, event: &PersistedEvent, source: HandlerError) -> Setback {
-        Setback::Stop(ProcessorError::Handler {
-            projection: self.name.clone(),
-            partition: self.partition,
-            position: event.position(),
-            event_type: event.event_type().to_owned(),
-            source,
-        })
+    async fn record(&self, attempt: Attempt<'_>) -> Result<(), StoreError> {
+        let source = &*self.processor.source;
+        let mut conn = source.acquire().await?;
+        let (name, partition, epoch) = (&self.name, self.partition, self.epoch);
+        source.store().record_attempt(&mut conn, name, partition, epoch, attempt).await?;
+        source.release(conn);
+        Ok(())
     }
 }
 
-/// Runs a handler and makes an error of its panic.
+/// Whose fault an error is, as it says, or as the transaction says that it happened in.
+pub(crate) async fn failed_in<S: EventSource>(
+    source: &S,
+    tx: &mut S::Transaction,
+    error: HandlerError,
+) -> Failed {
+    let said = said(&*error);
+    let is_the_librarys = error.is::<HandlerTimedOut>() || error.is::<HandlerPanicked>();
+    let cause = match source.cause(&*error) {
+        Some(cause) => cause,
+        None if is_the_librarys || said.is_some() => Cause::Statement,
+        None => match answered_within(NOTE_TIME_MAX, source.probe(tx)).await {
+            Ok(()) => Cause::Statement,
+            Err(error) => error.cause().unwrap_or(Cause::Transaction).max(Cause::Transaction),
+        },
+    };
+    Failed { error, cause, said }
+}
+
+/// Runs a handler, and makes an error of its panic and of its taking too long.
 pub(crate) async fn contained(
+    time_max: Duration,
     handled: impl Future<Output = Result<(), HandlerError>>,
 ) -> Result<(), HandlerError> {
-    match AssertUnwindSafe(handled).catch_unwind().await {
-        Ok(result) => result,
-        Err(payload) => Err(HandlerPanicked { message: panic_message(&*payload) }.into()),
+    match timeout(time_max, AssertUnwindSafe(handled).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(payload)) => Err(HandlerPanicked { message: panic_message(&*payload) }.into()),
+        Err(_) => Err(HandlerTimedOut { time_max }.into()),
     }
 }
 
@@ -345,13 +484,4 @@ pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("no message").to_owned()
-}
-
-/// An error with its causes, fit to be stored: of bounded length, and without the character that
-/// some databases refuse.
-pub(crate) fn error_text(error: &(dyn Error + Send + Sync + 'static)) -> String {
-    let first: &(dyn Error + 'static) = error;
-    let causes = std::iter::successors(Some(first), |&error| error.source());
-    let text = causes.map(ToString::to_string).collect::<Vec<_>>().join(": ");
-    text.replace('\0', "\u{fffd}").chars().take(ERROR_CHARS_MAX).collect()
 }

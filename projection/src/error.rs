@@ -29,7 +29,9 @@ pub enum ProcessorError {
         source: HandlerError,
     },
 
-    /// The database kept asking to run the transaction again, or could not be reached.
+    /// One transaction after the other was undone while the event was handled on its own; or, in
+    /// [`Processor::run_until_caught_up`](crate::Processor::run_until_caught_up), the database
+    /// could not be reached.
     #[error(
         "projection {projection}, partition {partition}, gave up after {attempts} attempts{}",
         at_event(*.position)
@@ -47,11 +49,12 @@ pub enum ProcessorError {
         source: HandlerError,
     },
 
-    /// The checkpoint lies behind where this processor left it: somebody reset it, or the
+    /// The checkpoint lies before where this processor left it: the row was edited by hand, or the
     /// database was restored, while it ran. Going on would apply events twice.
     #[error(
         "the checkpoint of projection {projection}, partition {partition}, went back from {from} \
-         to {to}: stop all workers before you reset a projection, then start them again"
+         to {to}: if the database was restored, restore the projection's rows to the same moment, \
+         then start again; to set a projection back, reset it"
     )]
     CheckpointWentBack {
         /// The projection.
@@ -64,8 +67,8 @@ pub enum ProcessorError {
         to: Position,
     },
 
-    /// The checkpoint lies behind the end of the log: it was edited by hand, or the log was
-    /// restored from an older backup than the projection. Going on would skip events.
+    /// The checkpoint lies past the end of the log: it was edited by hand, or the log was restored
+    /// from an older backup than the projection. Going on would skip events.
     #[error(
         "the checkpoint of projection {projection}, partition {partition}, is {checkpoint}, but \
          the log ends at {end}: set it to a position the projection has really handled"
@@ -118,24 +121,12 @@ pub enum RunnerError {
     },
 }
 
-/// A handler panicked. Its transaction was rolled back, and what becomes of the event is up to the
-/// projection's [`FailurePolicy`](crate::FailurePolicy), as after any other error of the handler.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the handler panicked: {message}")]
-pub struct HandlerPanicked {
-    /// What the panic said, if it was text.
-    pub message: String,
-}
-
-/// Why a worker stopped before it was told to. It has given up all its partitions.
+/// Why a worker stopped before it was told to: what no wait can cure. It has given up all its
+/// partitions.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WorkerError {
-    /// A partition stopped; the others were told to, and did, after their current batch.
-    #[error(transparent)]
-    Processor(#[from] ProcessorError),
-
-    /// The store cannot be used, or could not be reached for too long.
+    /// The store cannot be used, and no wait can cure it.
     #[error("worker {worker} cannot use the store")]
     Store {
         /// The worker.
@@ -147,15 +138,21 @@ pub enum WorkerError {
     /// A partition could not be registered.
     #[error(transparent)]
     Checkpoint(CheckpointError),
+}
 
-    /// A processor panicked outside its handler; its batch was rolled back.
-    #[error("worker {worker} panicked: {message}")]
-    Panicked {
-        /// The worker.
-        worker: WorkerId,
-        /// What the panic said, if it was text.
-        message: String,
-    },
+/// So many different events were parked one after the other, without one that could be handled in
+/// between, that it is not the events' fault: a read model that is out of step, a bad release. The
+/// next one is tried again, with pauses of up to 10 s, until one can be handled.
+#[derive(Debug, Error)]
+#[error(
+    "{parked} events in a row could not be handled, so something else than the events is at fault: \
+     mend the handler or what it needs, and it goes on by itself"
+)]
+pub struct TooManyInARow {
+    /// How many were parked.
+    pub parked: u32,
+    /// What the next one failed with.
+    pub source: HandlerError,
 }
 
 fn at_event(position: Option<Position>) -> String {

@@ -58,9 +58,29 @@ impl HorizonWatch {
         age_max: Duration,
     ) -> Result<(Position, Position), StoreError> {
         let wanted_at = Instant::now();
-        let mut last = self.last.lock().await;
         let good_enough =
             |answer: &&Answer| answer.position > after || answer.asked_at + age_max >= wanted_at;
+        self.ask(source, after, good_enough).await
+    }
+
+    /// Where the log ends, as of `age_max` ago or later. Cancel safe.
+    pub(crate) async fn end<S: EventSource>(
+        &self,
+        source: &S,
+        age_max: Duration,
+    ) -> Result<Position, StoreError> {
+        let wanted_at = Instant::now();
+        let good_enough = |answer: &&Answer| answer.asked_at + age_max >= wanted_at;
+        self.ask(source, Position::START, good_enough).await.map(|(_, end)| end)
+    }
+
+    async fn ask<S: EventSource>(
+        &self,
+        source: &S,
+        after: Position,
+        good_enough: impl Fn(&&Answer) -> bool,
+    ) -> Result<(Position, Position), StoreError> {
+        let mut last = self.last.lock().await;
         if let Some(answer) = last.as_ref().filter(good_enough) {
             return Ok((answer.position, answer.end));
         }
@@ -88,13 +108,14 @@ impl HorizonWatch {
 /// Since when the horizon has stood still below the end of the log; warns if that is long.
 fn held_since(last: Option<&Answer>, horizon: &Horizon, now: Instant) -> Option<Instant> {
     if horizon.position >= horizon.end {
-        observe::horizon_held(Duration::ZERO);
+        observe::horizon_held(0, Duration::ZERO);
         return None;
     }
     let same = last.filter(|last| last.position == horizon.position);
     let since = same.and_then(|last| last.held_since).unwrap_or(now);
     let open_for = horizon.held_by.iter().filter_map(|holder| holder.open_for).max();
-    observe::horizon_held(open_for.unwrap_or_else(|| now.duration_since(since)));
+    let held = open_for.unwrap_or_else(|| now.duration_since(since));
+    observe::horizon_held(horizon.end.distance_from(horizon.position), held);
     if now.duration_since(since) < HELD_WARNING_AFTER {
         return Some(since);
     }

@@ -14,13 +14,21 @@ pub struct PartitionLag {
     pub checkpoint: Position,
     /// How far the log can be read now.
     pub horizon: Position,
+    /// The last position that was drawn.
+    pub end: Position,
 }
 
 impl PartitionLag {
-    /// How many positions lie between checkpoint and horizon: an upper bound of the events left,
-    /// since positions have holes and other partitions have their share.
+    /// How many positions lie between checkpoint and end: an upper bound of the events left, since
+    /// positions have holes and other partitions have their share.
     pub fn positions(self) -> u64 {
-        self.horizon.distance_from(self.checkpoint)
+        self.end.distance_from(self.checkpoint)
+    }
+
+    /// How many of them lie after the horizon: a transaction that has appended and is still open
+    /// keeps them from being handled.
+    pub fn held_positions(self) -> u64 {
+        self.end.distance_from(self.horizon.max(self.checkpoint))
     }
 }
 
@@ -42,12 +50,13 @@ pub async fn lag<S: EventSource>(
 ) -> Result<Vec<PartitionLag>, StoreError> {
     let mut conn = source.acquire().await?;
     let checkpoints = source.store().checkpoints(&mut conn, projection).await?;
-    let horizon = source.store().horizon(&mut conn, Position::START).await?.position;
+    let horizon = source.store().horizon(&mut conn, Position::START).await?;
     source.release(conn);
     let lag = |PartitionCheckpoint { partition, position }| PartitionLag {
         partition,
         checkpoint: position,
-        horizon,
+        horizon: horizon.position,
+        end: horizon.end,
     };
     Ok(checkpoints.into_iter().map(lag).collect())
 }

@@ -57,12 +57,18 @@
 //! ```
 
 pub mod admin;
+mod attempts;
 mod batch;
 mod context;
 mod error;
+mod handler_error;
+mod health;
 mod horizon_watch;
 mod lag;
+mod limits;
+pub mod metrics;
 mod observe;
+mod pace;
 mod policy;
 mod processor;
 mod projection;
@@ -78,11 +84,15 @@ mod worker;
 pub mod conformance;
 
 pub use context::{BatchContext, EventContext};
-pub use error::{HandlerPanicked, ProcessorError, RunnerError, WorkerError};
+pub use error::{ProcessorError, RunnerError, TooManyInARow, WorkerError};
+pub use handler_error::{
+    HandlerError, HandlerNeverEnded, HandlerPanicked, HandlerTimedOut, Permanent, Retryable,
+};
+pub use health::{Health, Trouble};
 pub use lag::{PartitionLag, lag};
 pub use policy::{FailurePolicy, Retries};
 pub use processor::Processor;
-pub use projection::{HandlerError, Projection};
+pub use projection::Projection;
 pub use runner::Runner;
 pub use wait::{WaitError, wait_for, wait_for_stream};
 pub use worker::Worker;

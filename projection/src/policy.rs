@@ -5,16 +5,28 @@ use std::time::Duration;
 
 /// What becomes of an event whose handler fails through no fault of the database.
 ///
-/// A deadlock, a lost connection and the like never count: they are tried again under any policy.
+/// What the server causes (a full disk, a restart) never counts, and is waited for. What undoes a
+/// transaction (a deadlock, a time limit, a lost connection) does not count either; but an event at
+/// which one transaction after the other is undone is the policy's in the end, see
+/// [`Processor::with_attempts_max`](crate::Processor::with_attempts_max).
+///
+/// Attempts are noted in the database before they are made, so they count across restarts, and an
+/// attempt that its process does not live to see the end of counts, too. An event in the middle of
+/// which three processes ended, or as many as there are attempts, is not tried again: it is parked,
+/// or its partition stands still.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum FailurePolicy {
-    /// The processor stops with an error that names the event.
+    /// The partition stands still at the event, until an operator lets it go on. A
+    /// [`Processor`](crate::Processor) stops with an error that names the event.
     #[default]
     Stop,
-    /// The event is tried again, then the processor stops.
+    /// The event is tried again, then as [`Stop`](FailurePolicy::Stop).
     Retry(Retries),
     /// The event is tried again, then it is parked among the dead letters. Later events of its
-    /// stream queue behind it there, so that the stream keeps its order; all others go on.
+    /// stream queue there after it, so that the stream keeps its order; all others go on.
+    ///
+    /// Many events that fail in a row are not the events' fault: see
+    /// [`Processor::with_parked_in_a_row_max`](crate::Processor::with_parked_in_a_row_max).
     Park(Retries),
 }
 
@@ -29,7 +41,8 @@ pub struct Retries {
 }
 
 impl Retries {
-    /// Up to so many attempts, with pauses of up to 100 ms, then 200 ms, and so on up to 10 s.
+    /// Up to `attempts_max` attempts at an event, whichever process makes them, with pauses of up
+    /// to 100 ms, then 200 ms, and so on up to 10 s.
     pub fn new(attempts_max: NonZeroU32) -> Self {
         let (delay_min, delay_max) = (Duration::from_millis(100), Duration::from_secs(10));
         Retries { attempts_max, delay_min, delay_max }
@@ -66,15 +79,38 @@ pub(crate) enum Verdict {
     Stop,
 }
 
+/// How many processes may end in the middle of an event, whatever the policy says of attempts: one
+/// or two may have been killed for another reason.
+const DEATHS_MIN: u32 = 3;
+
 impl FailurePolicy {
+    /// What to do about an event when no attempt is left.
+    pub(crate) fn last(self) -> Verdict {
+        match self {
+            FailurePolicy::Stop | FailurePolicy::Retry(_) => Verdict::Stop,
+            FailurePolicy::Park(_) => Verdict::Park,
+        }
+    }
+
+    /// Whether an event is given up before it is tried again, because the process that made the
+    /// last of these attempts ended in the middle of it.
+    pub(crate) fn gives_up_after_death(self, attempts: u32) -> bool {
+        let attempts_max = match self {
+            FailurePolicy::Stop => DEATHS_MIN,
+            FailurePolicy::Retry(retries) | FailurePolicy::Park(retries) => {
+                retries.attempts_max.get().max(DEATHS_MIN)
+            }
+        };
+        attempts >= attempts_max
+    }
+
     /// What to do after `attempt` has failed, where `random` is between 0 and 1.
     pub(crate) fn judge(self, attempt: u32, random: f64) -> Verdict {
-        let (retries, last) = match self {
+        let retries = match self {
             FailurePolicy::Stop => return Verdict::Stop,
-            FailurePolicy::Retry(retries) => (retries, Verdict::Stop),
-            FailurePolicy::Park(retries) => (retries, Verdict::Park),
+            FailurePolicy::Retry(retries) | FailurePolicy::Park(retries) => retries,
         };
-        retries.delay_after(attempt, random).map_or(last, Verdict::RetryAfter)
+        retries.delay_after(attempt, random).map_or(self.last(), Verdict::RetryAfter)
     }
 }
 

@@ -5,10 +5,13 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::{EventSource, Partition, ProjectionName, ReadLimit};
+use es::{EventSource, Partition, ProjectionName, ReadLimit, TRANSACTION_TIME_MAX};
+use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, info_span, warn};
 
+use crate::health::Health;
 use crate::horizon_watch::HorizonWatch;
 use crate::run::{Ended, Hold, Run, Until};
 use crate::{ProcessorError, Projection};
@@ -38,8 +41,20 @@ pub struct Processor<S, P> {
     pub(crate) limit: ReadLimit,
     pub(crate) poll_interval_max: Duration,
     pub(crate) attempts_max: NonZeroU32,
+    pub(crate) parked_in_a_row_max: NonZeroU32,
+    pub(crate) time_max: Duration,
+    pub(crate) stop_time_max: Duration,
     pub(crate) horizon: Arc<HorizonWatch>,
+    pub(crate) health: Health,
+    /// How many batches and reads of a worker may be under way; `None` for no limit.
+    pub(crate) slots: Option<Arc<Semaphore>>,
 }
+
+/// How long a stop may take, unless set.
+pub(crate) const STOP_TIME_MAX: Duration = Duration::from_secs(20);
+
+/// What a partition has for leaving its checkpoint where it came to, after its stop time.
+const LAST_SAVE_TIME_MAX: Duration = Duration::from_millis(200);
 
 impl<S, P> Processor<S, P>
 where
@@ -56,7 +71,12 @@ where
             limit: ReadLimit::default(),
             poll_interval_max: Duration::from_millis(100),
             attempts_max: NonZeroU32::new(20).expect("it is not zero"),
+            parked_in_a_row_max: NonZeroU32::new(10).expect("it is not zero"),
+            time_max: TRANSACTION_TIME_MAX,
+            stop_time_max: STOP_TIME_MAX,
             horizon: Arc::default(),
+            health: Health::default(),
+            slots: None,
         }
     }
 
@@ -66,10 +86,17 @@ where
         Processor { partition, ..self }
     }
 
-    /// How many events, at most, are handled in one transaction.
+    /// How many events, at most, are handled in one transaction; 500 unless set.
     #[must_use]
     pub fn with_batch_size_max(self, events: NonZeroU32) -> Self {
-        Processor { limit: ReadLimit::new(events), ..self }
+        Processor { limit: ReadLimit::new(events).with_bytes_max(self.limit.bytes_max()), ..self }
+    }
+
+    /// How many bytes of payloads and metadata end a batch, 8 MiB unless set: a batch has one event
+    /// more than fit, at most. One batch is read ahead, so a partition holds twice as much.
+    #[must_use]
+    pub fn with_batch_bytes_max(self, bytes: usize) -> Self {
+        Processor { limit: self.limit.with_bytes_max(bytes), ..self }
     }
 
     /// How long, at most, the processor waits before it looks for new events again; 1 ms at least.
@@ -78,12 +105,46 @@ where
         Processor { poll_interval_max: interval.max(Duration::from_millis(1)), ..self }
     }
 
-    /// How many times in a row the same work is tried when the database asks for it or cannot be
-    /// reached; 20 unless set. The pauses between them grow to 3 seconds and add up to about half a
-    /// minute, beside what the pool itself waits for a connection.
+    /// How many times in a row an event is tried at which one transaction after the other is
+    /// undone (by a deadlock, a time limit, a lost connection), before the projection's
+    /// [policy](crate::FailurePolicy) decides about it; 20 unless set. The pauses between the
+    /// attempts grow to between 3 and 6 seconds: about a minute in all.
+    ///
+    /// What concerns no single event, such as a server that is away, is tried without an end by
+    /// [`run`](Processor::run), and as often as this by
+    /// [`run_until_caught_up`](Processor::run_until_caught_up).
     #[must_use]
     pub fn with_attempts_max(self, attempts: NonZeroU32) -> Self {
         Processor { attempts_max: attempts, ..self }
+    }
+
+    /// How many events may be parked one after the other without one that can be handled in
+    /// between; 10 unless set. After that the partition waits, see
+    /// [`TooManyInARow`](crate::TooManyInARow).
+    #[must_use]
+    pub fn with_parked_in_a_row_max(self, events: NonZeroU32) -> Self {
+        Processor { parked_in_a_row_max: events, ..self }
+    }
+
+    /// How long the handler may take for a batch, and for an event that is handled on its own; 60
+    /// seconds unless set, 10 ms at least. A handler that takes longer is dropped with its
+    /// transaction, and the events of the batch are handled one by one, those of the next in smaller
+    /// batches. It is also how long the processor waits for an answer of the database, and how long
+    /// the database lets a statement of the transaction, or a pause between two, last: if the
+    /// process hangs or cannot be reached, its partition is free after a lease and this time.
+    #[must_use]
+    pub fn with_time_max(self, time_max: Duration) -> Self {
+        Processor { time_max: time_max.max(Duration::from_millis(10)), ..self }
+    }
+
+    /// How long the processor may take to stop: its handler to finish, its batch to be committed. 20
+    /// seconds unless set. What is not done by then is dropped, and handled by the next run. Choose
+    /// less than what stops the process by force, such as Kubernetes' grace period of 30 seconds.
+    ///
+    /// A handler that blocks its thread and never awaits cannot be dropped.
+    #[must_use]
+    pub fn with_stop_time_max(self, stop_time_max: Duration) -> Self {
+        Processor { stop_time_max, ..self }
     }
 
     /// The projection's name.
@@ -100,21 +161,26 @@ where
     ///
     /// # Errors
     ///
-    /// What [`ProcessorError`] lists; never because of a single lost connection or deadlock.
+    /// What [`ProcessorError`] lists; never because the database cannot be reached or cannot serve:
+    /// that is waited for.
     ///
     /// # Cancel safety
     ///
     /// Cancelling `shutdown` lets the current batch finish. Dropping the future instead rolls
-    /// the current batch back; its events are handled again by the next run.
+    /// the current batch back and closes its connection; its events are handled again by the next
+    /// run.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ProcessorError> {
         self.run_until(Until::Shutdown, shutdown).await
     }
 
-    /// Handles every event the log holds now, then returns; earlier if `shutdown` is cancelled.
+    /// Handles every event up to the horizon as it is when this begins, then returns; earlier if
+    /// `shutdown` is cancelled. Events after a transaction that has appended and is still open are
+    /// left for the next time.
     ///
     /// # Errors
     ///
-    /// As [`run`](Processor::run).
+    /// As [`run`](Processor::run), and [`ProcessorError::RetriesExhausted`] if the database cannot
+    /// be reached.
     ///
     /// # Cancel safety
     ///
@@ -131,9 +197,9 @@ where
         until: Until,
         shutdown: CancellationToken,
     ) -> Result<(), ProcessorError> {
-        let span = info_span!("projection", projection = %self.name(), partition = %self.partition);
-        let run = Run::new(self, self.partition, Hold::Assigned, shutdown);
-        run.run(until).instrument(span).await.map(|_: Ended| ())
+        let run = Run::new(self, self.partition, Hold::Assigned, shutdown.clone());
+        let run = Box::pin(run.run(until));
+        self.stopped_in_time(self.partition, run, shutdown).await.map(|_: Ended| ())
     }
 
     /// Works on a partition that was claimed, until told to stop or until it is lost.
@@ -143,8 +209,34 @@ where
         hold: Hold,
         shutdown: CancellationToken,
     ) -> Result<Ended, ProcessorError> {
+        let run = Run::new(self, partition, hold, shutdown.clone());
+        let run = Box::pin(run.run(Until::Shutdown));
+        self.stopped_in_time(partition, run, shutdown).await
+    }
+
+    /// Drops a run that does not come to its end in time after it was told to stop.
+    async fn stopped_in_time(
+        &self,
+        partition: Partition,
+        run: impl Future<Output = Result<Ended, ProcessorError>>,
+        shutdown: CancellationToken,
+    ) -> Result<Ended, ProcessorError> {
         let span = info_span!("projection", projection = %self.name(), %partition);
-        Run::new(self, partition, hold, shutdown).run(Until::Shutdown).instrument(span).await
+        let overdue = async {
+            shutdown.cancelled().await;
+            sleep(self.stop_time_max + LAST_SAVE_TIME_MAX).await;
+        };
+        let stopped = async {
+            tokio::select! {
+                biased;
+                ended = run => ended,
+                () = overdue => {
+                    warn!(stop_time_max = ?self.stop_time_max, "dropped a batch that did not end in time");
+                    Ok(Ended::Finished)
+                }
+            }
+        };
+        stopped.instrument(span).await
     }
 }
 

@@ -1,20 +1,19 @@
 //! What a user writes: a name, a filter and a handler.
 
-use std::error::Error;
 use std::future::Future;
 
 use es::{EventFilter, PersistedEvent, ProjectionName};
 
-use crate::{BatchContext, EventContext, FailurePolicy};
-
-/// Why a handler could not handle an event; any error converts with `?`.
-pub type HandlerError = Box<dyn Error + Send + Sync>;
+use crate::{BatchContext, EventContext, FailurePolicy, HandlerError};
 
 /// Turns events into rows, on connections of type `C`.
 ///
 /// The handler writes through the connection it is given, which is in the transaction that also
 /// moves the checkpoint. It must not commit or roll that transaction back, and it must return the
-/// database's errors: some of them end the transaction.
+/// database's errors, wrapped as it likes: some of them end the transaction.
+///
+/// It may take [`Processor::with_time_max`](crate::Processor::with_time_max), a minute unless set;
+/// then its future is dropped. A panic is contained. Neither stops another partition.
 ///
 /// One value handles all partitions of a process, side by side, hence `&self`.
 pub trait Projection<C: Send>: Send + Sync + 'static {
@@ -41,10 +40,12 @@ pub trait Projection<C: Send>: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Any error rolls the transaction back, and so does a panic. One that the database caused and
-    /// a new transaction can cure (a deadlock, a lost connection) is tried again; what becomes of
-    /// the event after any other is said by
-    /// [`failure_policy`](Projection::failure_policy).
+    /// Any error rolls the transaction back, and so does a panic. One that the database caused (a
+    /// deadlock, a lost connection, a full disk) is tried again, however it is wrapped: the driver's
+    /// error is looked for in the chain of causes, and where nothing is found the transaction is
+    /// asked whether it is still alive. What becomes of the event after any other is said by
+    /// [`failure_policy`](Projection::failure_policy); [`Permanent`](crate::Permanent) and
+    /// [`Retryable`](crate::Retryable) say which it is.
     fn handle(
         &self,
         conn: &mut C,

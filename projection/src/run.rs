@@ -7,19 +7,33 @@ use std::time::Duration;
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use es::{
     CheckpointError, CheckpointStore, Epoch, EventBatch, EventFilter, EventSource, EventStore,
-    Partition, Position, ProjectionName, ProjectionStore, StoreError,
+    Partition, Position, ProjectionName, ProjectionStore, ReadLimit, StoreError,
 };
 use futures_util::future::join;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
+use crate::attempts::Failing;
 use crate::batch::BatchError;
+use crate::handler_error::error_text;
+use crate::limits::answered_within;
+use crate::pace::Pace;
 use crate::registration::register;
 use crate::{HandlerError, Processor, ProcessorError, Projection, observe};
 
 /// How long a checkpoint may trail what the run knows not to be for it.
 const EMPTY_SAVE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The longest pause before work is tried again that the database undid.
+const UNDONE_PAUSE_MAX: Duration = Duration::from_secs(3);
+
+/// The longest pause before a database is asked again that could not be reached or cannot serve.
+const OUTAGE_PAUSE_MAX: Duration = Duration::from_secs(10);
+
+/// After how many failures in a row an operator is told.
+const TOLD_AFTER: usize = 3;
 
 /// When a run ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,8 +82,17 @@ pub(crate) struct Run<'a, S, P> {
     pub(super) reached: Position,
     /// What was read while the batch before it was handled, and after which position.
     ahead: Option<(Position, EventBatch)>,
-    /// The event that fails, and how often it has.
-    pub(super) failing: Option<(Position, u32)>,
+    pub(super) pace: Pace,
+    /// The event that fails.
+    pub(super) failing: Option<Failing>,
+    /// How many events were parked since one was handled.
+    pub(super) parked_in_a_row: u32,
+    /// Whether the database knows that this run handles events: if its process dies, the next one
+    /// handles them one by one.
+    pub(super) is_marked: bool,
+    /// Whether the database holds an error of this run that was none of an event's.
+    has_told: bool,
+    is_schema_checked: bool,
     pub(super) last_save: Instant,
     pub(super) renew_at: Instant,
     /// When there last was something to do, and how long the run waited after the last poll.
@@ -140,7 +163,12 @@ where
             saved: Position::START,
             reached: Position::START,
             ahead: None,
+            pace: Pace::new(processor.limit),
             failing: None,
+            parked_in_a_row: 0,
+            is_marked: false,
+            has_told: false,
+            is_schema_checked: false,
             last_save: now,
             renew_at,
             idle_since: now,
@@ -150,14 +178,14 @@ where
 
     pub(crate) async fn run(mut self, until: Until) -> Result<Ended, ProcessorError> {
         let mut goal = None;
-        let mut delays = self.retry_delays();
-        let mut attempts = 1;
+        let mut setbacks = Setbacks::default();
         while !self.shutdown.is_cancelled() {
             let saved_before = self.saved;
             let retry = match self.advance(&mut goal, until).await {
                 Ok(made_progress) => {
                     if made_progress || self.saved > saved_before {
-                        (delays, attempts) = (self.retry_delays(), 1);
+                        setbacks = Setbacks::default();
+                        self.is_well().await;
                     }
                     if goal.is_some_and(|goal| self.reached >= goal) {
                         break;
@@ -169,12 +197,12 @@ where
                 Err(Setback::Retry(retry)) => retry,
             };
             self.is_taken_up = false;
-            let Some(delay) = delays.next() else {
-                return Err(self.retries_exhausted(attempts, retry));
-            };
-            info!(reason = &*retry.source, attempts, ?delay, "trying again");
-            observe::retried(&self.name);
-            attempts += 1;
+            let delay = setbacks.next(retry.position.is_some());
+            let attempts = setbacks.count;
+            if until == Until::CaughtUp && attempts >= self.attempts_max() {
+                return Err(self.retries_exhausted(attempts, retry.position, retry.source));
+            }
+            self.is_unwell(&retry, attempts, delay).await;
             match self.sleep(delay, pending()).await {
                 Err(Setback::Stop(error)) => return Err(error),
                 Err(Setback::Lost) => return Ok(Ended::Lost),
@@ -183,6 +211,40 @@ where
             }
         }
         self.finish().await
+    }
+
+    fn attempts_max(&self) -> usize {
+        usize::try_from(self.processor.attempts_max.get()).unwrap_or(usize::MAX)
+    }
+
+    /// Work is going on again.
+    async fn is_well(&mut self) {
+        self.processor.health.partition_is_well(&self.name, self.partition);
+        if std::mem::take(&mut self.has_told) {
+            info!("going on again");
+            self.tell("").await;
+        }
+    }
+
+    /// Says so wherever somebody may look: the log, the metrics, the health of the process and, if
+    /// the database can be reached, the partition's status.
+    async fn is_unwell(&mut self, retry: &Retry, attempts: usize, delay: Duration) {
+        observe::retried(&self.name);
+        let (name, partition) = (&self.name, self.partition);
+        let reason = error_text(&*retry.source);
+        self.processor.health.partition_fails(name, partition, false, reason.clone());
+        if attempts < TOLD_AFTER {
+            info!(reason, attempts, ?delay, "trying again");
+            return;
+        }
+        warn!(reason, attempts, ?delay, "cannot go on, trying again");
+        let is_unreachable =
+            matches!(retry.source.downcast_ref(), Some(StoreError::ConnectionLost { .. }));
+        // What the database did not learn when it was asked is learned by the next attempt.
+        if !is_unreachable && (attempts == TOLD_AFTER || attempts.is_multiple_of(10)) {
+            self.tell(&reason).await;
+            self.has_told = true;
+        }
     }
 
     /// One step, and the pause after it; says whether the database did what it was asked.
@@ -196,7 +258,7 @@ where
         let appended = processor.source.appended();
         self.renew_if_due().await?;
         let step = if self.is_taken_up {
-            self.step(goal.is_some()).await?
+            Box::pin(self.step(goal.is_some())).await?
         } else {
             let horizon = self.take_up().await?;
             // What was appended since the run began is not part of its goal.
@@ -214,16 +276,32 @@ where
     async fn take_up(&mut self) -> Result<Position, Setback> {
         let source = &*self.processor.source;
         let store = source.store();
-        let mut tx = source.begin().await.map_err(|error| self.store(error))?;
-        store.check_schema(&mut tx).await.map_err(|error| self.store(error))?;
-        let found = if self.is_registered {
-            store.lock_checkpoint(&mut tx, &self.name, self.partition).await
-        } else {
-            register(store, &mut tx, &self.name, self.partition).await
+        let time_max = self.processor.time_max;
+        let taken_up = async {
+            let mut tx = source.begin_within(time_max).await?;
+            if !self.is_schema_checked {
+                store.check_schema(&mut tx).await?;
+            }
+            let found = if self.is_registered {
+                store.lock_checkpoint(&mut tx, &self.name, self.partition).await
+            } else {
+                register(store, &mut tx, &self.name, self.partition).await
+            };
+            match found {
+                Ok(checkpoint) => {
+                    source.commit(tx).await?;
+                    Ok(checkpoint)
+                }
+                Err(error) => {
+                    self.roll_back(tx).await;
+                    Err(error)
+                }
+            }
         };
-        let checkpoint = found.map_err(|error| self.checkpoint(error))?;
-        source.commit(tx).await.map_err(|error| self.store(error))?;
-        self.is_registered = true;
+        let checkpoint = answered_within::<_, CheckpointError>(time_max, taken_up).await;
+        let checkpoint = checkpoint.map_err(|error| self.checkpoint(error))?;
+        let is_first = !self.is_schema_checked;
+        (self.is_registered, self.is_schema_checked) = (true, true);
 
         if matches!(self.hold, Hold::Leased { epoch, .. } if epoch != checkpoint.epoch) {
             return Err(Setback::Lost);
@@ -237,7 +315,7 @@ where
                 to: checkpoint.position,
             }));
         }
-        let horizon = self.processor.horizon.refresh(source).await;
+        let horizon = self.answered(self.processor.horizon.refresh(source)).await;
         let horizon = horizon.map_err(|error| self.store(error))?;
         if checkpoint.position > horizon.end {
             return Err(Setback::Stop(ProcessorError::CheckpointBeyondLog {
@@ -254,6 +332,9 @@ where
             horizon = horizon.position.get(),
             "taking up"
         );
+        if is_first || checkpoint.epoch != self.epoch {
+            self.failing = Failing::noted(&checkpoint);
+        }
         (self.saved, self.reached, self.epoch) = (position, position, checkpoint.epoch);
         (self.stop_at, self.replay_until) = (checkpoint.stop_at, checkpoint.replay_until);
         (self.is_paused, self.is_taken_up, self.ahead) = (checkpoint.is_paused, true, None);
@@ -268,17 +349,19 @@ where
             self.is_taken_up = self.hold != Hold::Assigned;
             return Ok(Step::Held);
         }
-        let ahead = self.ahead.take().filter(|(after, _)| *after == self.reached);
-        let read = async {
-            match ahead {
-                Some((_, batch)) => Ok(batch),
-                None => self.read_after(self.reached).await,
+        let batch = match self.ahead.take().filter(|(after, _)| *after == self.reached) {
+            Some((_, batch)) => batch,
+            None => {
+                let slot = self.slot().await?;
+                let read = self.answered(self.read_after(self.reached, self.pace.limit()));
+                // Dropped in the middle, it takes its connection with it.
+                let Some(batch) = self.shutdown.run_until_cancelled(read).await else {
+                    return Ok(Step::Passed);
+                };
+                drop(slot);
+                batch.map_err(|error| self.store(error))?
             }
         };
-        let Some(batch) = self.shutdown.run_until_cancelled(read).await else {
-            return Ok(Step::Passed);
-        };
-        let batch = batch.map_err(|error| self.store(error))?;
         if !batch.events.is_empty() {
             self.handle_and_read_ahead(batch).await?;
             return Ok(Step::Committed);
@@ -296,23 +379,58 @@ where
     /// be one. What the read fails with is met again by the next read.
     async fn handle_and_read_ahead(&mut self, batch: EventBatch) -> Result<(), Setback> {
         let through = batch.complete_through;
-        let events_max = usize::try_from(self.processor.limit.events_max()).unwrap_or(usize::MAX);
-        let is_full = batch.events.len() >= events_max;
-        let (read, shutdown) = (self.read_after(through), self.shutdown.clone());
+        let is_full = self.pace.is_full(&batch);
+        self.pace.has_read(&batch);
+        let slot = self.free_slot();
+        let read = self.read_after(through, self.pace.limit());
+        let (shutdown, time_max) = (self.shutdown.clone(), self.processor.time_max);
         let ahead = async move {
-            if is_full { shutdown.run_until_cancelled(read).await?.ok() } else { None }
+            let _slot = slot.filter(|_| is_full)?;
+            shutdown.run_until_cancelled(answered_within(time_max, read)).await?.ok()
         };
-        let (handled, ahead) = join(self.handle(batch), ahead).await;
+        let (handled, ahead) = join(Box::pin(self.handle(batch)), ahead).await;
         handled?;
         self.ahead = ahead.map(|batch| (through, batch));
         Ok(())
     }
 
+    /// The right to use a connection for a batch or a read, if there is one now; what is inside
+    /// limits nothing if nothing is limited.
+    fn free_slot(&self) -> Option<Option<OwnedSemaphorePermit>> {
+        match &self.processor.slots {
+            None => Some(None),
+            Some(slots) => Arc::clone(slots).try_acquire_owned().ok().map(Some),
+        }
+    }
+
+    /// Waits for the right to use a connection, and keeps the lease meanwhile.
+    pub(super) async fn slot(&mut self) -> Result<Option<OwnedSemaphorePermit>, Setback> {
+        if let Some(slot) = self.free_slot() {
+            return Ok(slot);
+        }
+        let Some(slots) = self.processor.slots.clone() else {
+            return Ok(None);
+        };
+        let mut slot = None;
+        let wait = async { slot = slots.acquire_owned().await.ok() };
+        self.sleep(Duration::from_hours(24), wait).await?;
+        Ok(slot)
+    }
+
+    /// The answer of the database, if it comes in time.
+    pub(super) fn answered<T, E: From<StoreError>>(
+        &self,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> impl Future<Output = Result<T, E>> {
+        answered_within(self.processor.time_max, answer)
+    }
+
     fn read_after(
         &self,
         after: Position,
+        limit: ReadLimit,
     ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send + use<'a, S, P> {
-        let Processor { source, limit, horizon, .. } = self.processor;
+        let Processor { source, horizon, .. } = self.processor;
         let (filter, stop_at) = (Arc::clone(&self.filter), self.stop_at);
         // Processors that wait equally long share one answer per wait.
         let (is_idle, age_max) = (!self.pause.is_zero(), self.pause / 2);
@@ -328,7 +446,7 @@ where
             }
             if may_read_dense {
                 let mut conn = source.acquire().await?;
-                let batch = store.read_dense(&mut conn, after, *limit).await?;
+                let batch = store.read_dense(&mut conn, after, limit).await?;
                 source.release(conn);
                 if !batch.is_nothing(after) {
                     return Ok(batch);
@@ -343,7 +461,7 @@ where
                 return Ok(EventBatch::nothing(after));
             }
             let mut conn = source.acquire().await?;
-            let batch = store.read_below(&mut conn, after, through, &filter, *limit).await?;
+            let batch = store.read_below(&mut conn, after, through, &filter, limit).await?;
             source.release(conn);
             Ok(batch)
         }
@@ -442,31 +560,28 @@ where
             return Ok(());
         }
         let source = &*self.processor.source;
-        let mut conn = source.acquire().await.map_err(|error| self.store(error))?;
-        let store = source.store();
-        let renewed = store.renew(&mut conn, &self.name, self.partition, epoch, lease).await;
-        let is_renewed = renewed.map_err(|error| self.store(error))?;
-        source.release(conn);
-        if !is_renewed {
+        let renew = async {
+            let mut conn = source.acquire().await?;
+            let store = source.store();
+            let renewed = store.renew(&mut conn, &self.name, self.partition, epoch, lease).await?;
+            source.release(conn);
+            Ok::<bool, StoreError>(renewed)
+        };
+        // An answer that comes after the lease is of no use.
+        let renewed = answered_within(lease.min(self.processor.time_max), renew).await;
+        if !renewed.map_err(|error| self.store(error))? {
             return Err(Setback::Lost);
         }
         self.renew_at = now + lease / 3;
         Ok(())
     }
 
-    /// The pauses before the second attempt, the third…: exponential, capped, with jitter.
-    fn retry_delays(&self) -> ExponentialBackoff {
-        let retries = usize::try_from(self.processor.attempts_max.get() - 1).unwrap_or(usize::MAX);
-        ExponentialBuilder::new()
-            .with_min_delay(Duration::from_millis(5))
-            .with_max_delay(Duration::from_secs(3))
-            .with_max_times(retries)
-            .with_jitter()
-            .build()
-    }
-
+    /// A worker's partition waits for whatever the store needs; a processor of its own tells who
+    /// started it. What was written outside a transaction is nothing that time heals.
     pub(super) fn store(&self, source: StoreError) -> Setback {
-        if source.is_retryable() {
+        let is_written = matches!(source, StoreError::NoTransaction { .. });
+        let waits = self.hold != Hold::Assigned && !is_written;
+        if source.is_retryable() || waits {
             return Setback::Retry(Retry { source: source.into(), position: None });
         }
         Setback::Stop(ProcessorError::Store {
@@ -488,14 +603,38 @@ where
         }
     }
 
-    fn retries_exhausted(&self, attempts: usize, retry: Retry) -> ProcessorError {
-        ProcessorError::RetriesExhausted {
-            projection: self.name.clone(),
-            partition: self.partition,
-            position: retry.position,
-            attempts,
-            source: retry.source,
+    pub(super) fn retries_exhausted(
+        &self,
+        attempts: usize,
+        position: Option<Position>,
+        source: HandlerError,
+    ) -> ProcessorError {
+        let (projection, partition) = (self.name.clone(), self.partition);
+        ProcessorError::RetriesExhausted { projection, partition, position, attempts, source }
+    }
+}
+
+/// What went wrong in a row.
+#[derive(Debug, Default)]
+struct Setbacks {
+    count: usize,
+    pauses: Option<(bool, ExponentialBackoff)>,
+}
+
+impl Setbacks {
+    /// The pause before the next attempt: exponential, capped, with jitter, without an end.
+    fn next(&mut self, is_at_event: bool) -> Duration {
+        self.count = self.count.saturating_add(1);
+        let max = if is_at_event { UNDONE_PAUSE_MAX } else { OUTAGE_PAUSE_MAX };
+        let begin = || {
+            let pauses = ExponentialBuilder::new().with_min_delay(Duration::from_millis(5));
+            pauses.with_max_delay(max).without_max_times().with_jitter().build()
+        };
+        if self.pauses.as_ref().is_none_or(|(of, _)| *of != is_at_event) {
+            self.pauses = Some((is_at_event, begin()));
         }
+        let next = self.pauses.as_mut().and_then(|(_, pauses)| pauses.next());
+        next.unwrap_or(max)
     }
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep, timeout};
 /// The longest pause between two looks at the checkpoints.
 const PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// Why nobody could wait for a projection.
+/// Why a wait failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WaitError {
@@ -22,10 +22,20 @@ pub enum WaitError {
     TimedOut {
         /// The projection.
         projection: ProjectionName,
-        /// Where it was to come.
+        /// The position waited for.
         position: Position,
-        /// For how long somebody waited.
+        /// How long the caller waited.
         waited: Duration,
+    },
+
+    /// There is no such projection, and none was registered while the caller waited.
+    #[error(
+        "there is no projection {projection}: it is registered when a worker starts that runs it, \
+         so look at its name, or start one"
+    )]
+    UnknownProjection {
+        /// The projection.
+        projection: ProjectionName,
     },
 
     /// The store did not say how far it has come.
@@ -47,7 +57,8 @@ pub enum WaitError {
 ///
 /// # Errors
 ///
-/// [`WaitError::TimedOut`], also if the projection was never started.
+/// [`WaitError::TimedOut`], and [`WaitError::UnknownProjection`] if the projection was not
+/// registered by then.
 ///
 /// # Cancel safety
 ///
@@ -88,26 +99,28 @@ async fn wait<S: EventSource>(
     time_max: Duration,
     concerns: impl Fn(&PartitionCheckpoint) -> bool,
 ) -> Result<(), WaitError> {
-    let started = Instant::now();
+    let (started, mut is_known) = (Instant::now(), true);
     let look = async {
         let pauses = ExponentialBuilder::new()
             .with_min_delay(Duration::from_millis(1))
             .with_max_delay(PAUSE_MAX)
             .without_max_times();
-        for pause in pauses.build() {
+        let mut pauses = pauses.build();
+        loop {
             let checkpoints = checkpoints(source, projection).await?;
             if have_come_to(position, &checkpoints, &concerns) {
                 return Ok(());
             }
-            sleep(pause).await;
+            is_known = !checkpoints.is_empty();
+            sleep(pauses.next().unwrap_or(PAUSE_MAX)).await;
         }
-        Ok(())
     };
     let waited = timeout(time_max, look).await;
     let projection = projection.clone();
     match waited {
         Ok(Ok(())) => Ok(()),
         Ok(Err(source)) => Err(WaitError::Store { projection, source }),
+        Err(_) if !is_known => Err(WaitError::UnknownProjection { projection }),
         Err(_) => Err(WaitError::TimedOut { projection, position, waited: started.elapsed() }),
     }
 }
@@ -152,6 +165,6 @@ mod tests {
         let projection = ProjectionName::new("totals").unwrap();
         let stream = StreamId::new("Sales", "Order", "order-1").unwrap();
         let waited = spawnable(&store, &projection, &stream).await;
-        assert!(matches!(waited, Err(WaitError::TimedOut { .. })), "{waited:?}");
+        assert!(matches!(waited, Err(WaitError::UnknownProjection { .. })), "{waited:?}");
     }
 }

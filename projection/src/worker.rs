@@ -2,31 +2,33 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::num::NonZeroU16;
+use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use es::{
-    CheckpointError, Epoch, EventSource, EventStore, Partition, PartitionState, ProjectionName,
-    ProjectionState, ProjectionStore, StoreError, WorkerId,
+    CheckpointError, Epoch, EventSource, EventStore, Partition, PartitionState, Position,
+    ProjectionName, ProjectionState, ProjectionStore, StoreError, WorkerId,
 };
 use futures_util::future::BoxFuture;
+use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinError, JoinSet};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use crate::batch::panic_message;
+use crate::handler_error::error_text;
+use crate::health::Health;
 use crate::horizon_watch::HorizonWatch;
+use crate::limits::answered_within;
+use crate::processor::STOP_TIME_MAX;
 use crate::rebalance::rebalance;
 use crate::registration::register;
 use crate::rescale::is_drained;
 use crate::run::{Ended, Hold};
-use crate::{Processor, ProcessorError, Projection, WorkerError, admin};
-
-/// How often in a row a look at the partitions may fail before the worker gives up.
-const FAILED_POLLS_MAX: u32 = 60;
+use crate::{Processor, ProcessorError, Projection, WorkerError, admin, observe};
 
 /// The first pause before a partition is given up again; each is twice as long, six at most.
 const RELEASE_PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -35,32 +37,46 @@ const RELEASE_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// share of every projection's partitions, for the time of a lease that it keeps renewing.
 ///
 /// A worker that joins is given its share as soon as the others have looked around; one that stops
-/// gives its partitions up at once; those of one that dies are taken over when their lease is over
-/// and somebody has looked, which is a *lease* and a *poll interval* at the latest. A worker that
-/// was paused for longer, or cut off, finds its partitions in another epoch and cannot commit.
+/// gives its partitions up at once; those of one that dies are taken over once their lease has
+/// expired and another worker polls: after one *lease* and one *poll interval* at most. If it died
+/// or hangs in the middle of a batch and the server does not notice, such as behind a network that
+/// swallows everything, the server ends its transaction after
+/// [`Processor::with_time_max`], so that is the time at most which is added. A worker that was paused
+/// for longer, or cut off, finds its partitions in another epoch and cannot commit.
 ///
 /// The lease only avoids wasted work. That every event is handled once is up to the checkpoint, as
 /// with a [`Processor`], which takes no lease and is safe beside a worker.
 ///
-/// A partition whose policy is to stop at an event that cannot be handled stands still behind it:
+/// A partition whose policy is to stop at an event that cannot be handled stands still before it:
 /// its worker keeps it, so that no other fails on the same event, and the other partitions go on.
-/// [`admin::status`] shows what it failed with; it is tried again after [`admin::resume`] or
-/// [`admin::reset`], or when its worker is started again. Any other error stops the worker: all
-/// partitions finish their batch and are given up.
+/// [`admin::status`] and [`Worker::health`] show what it failed with; it is tried again after
+/// [`admin::resume`] or [`admin::reset`], or when its worker is started again, and
+/// [`admin::skip_failing`] lets it past. A partition that cannot go on for any other reason (a server
+/// that is away, full or read-only, an event that cannot be read) tries again by itself, for as long
+/// as it takes. Nothing that happens to one partition stops another, or the worker.
 ///
 /// # Connections
 ///
-/// Each partition needs one for its transaction and can use another to read ahead; the worker
-/// needs one now and then to look around, and renewing a lease needs one: give the pool two more
-/// than the partitions that are to be worked on at the same time.
+/// At most [`with_connections_max`](Worker::with_connections_max) are used for batches and reads at
+/// the same time, however many partitions there are. The worker needs one now and then to look
+/// around, and renewing a lease needs one: give the pool two more.
 pub struct Worker<S> {
     source: Arc<S>,
     id: WorkerId,
     lease: Duration,
     poll_interval: Duration,
+    stop_time_max: Duration,
+    slots: Arc<Semaphore>,
     horizon: Arc<HorizonWatch>,
+    health: Health,
     projections: Vec<Member>,
 }
+
+/// How many connections a worker uses for batches and reads, unless set.
+const CONNECTIONS_MAX: usize = 8;
+
+/// What a stopping worker has, beside its stop time, for giving its partitions up.
+const LEAVE_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// A projection, and how many partitions it gets if it is new.
 #[derive(Clone)]
@@ -79,7 +95,10 @@ impl<S: EventSource> Worker<S> {
             id: WorkerId::new(id).expect("digits and a hyphen"),
             lease: Duration::from_secs(10),
             poll_interval: Duration::from_secs(1),
+            stop_time_max: STOP_TIME_MAX,
+            slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             horizon: Arc::default(),
+            health: Health::default(),
             projections: Vec::new(),
         }
     }
@@ -104,8 +123,27 @@ impl<S: EventSource> Worker<S> {
         Worker { poll_interval: poll_interval.max(Duration::from_millis(1)), ..self }
     }
 
-    /// Adds a projection with the default settings. If it is new it gets so many partitions; if it
-    /// is not, it keeps those it has, until it is [rescaled](crate::admin::rescale).
+    /// How many connections the worker uses at most for batches and reads; 8 unless set, which goes
+    /// with sqlx's pool of 10. Partitions that want one more wait, and keep their leases. Set it
+    /// before projections are added.
+    #[must_use]
+    pub fn with_connections_max(self, connections: NonZeroUsize) -> Self {
+        let permits = connections.get().min(Semaphore::MAX_PERMITS);
+        Worker { slots: Arc::new(Semaphore::new(permits)), ..self }
+    }
+
+    /// How long the worker may take to stop; 20 seconds unless set. What is not done by then is
+    /// dropped, and handled by whichever worker takes the partition over; giving the partitions up
+    /// takes up to three seconds more. Choose less than what stops the process by force, such as
+    /// Kubernetes' grace period of 30 seconds. Set it before projections are added.
+    #[must_use]
+    pub fn with_stop_time_max(self, stop_time_max: Duration) -> Self {
+        Worker { stop_time_max, ..self }
+    }
+
+    /// Adds a projection with the default settings. A new projection is created with `partitions`
+    /// partitions; an existing one keeps its number until it is
+    /// [rescaled](crate::admin::rescale).
     #[must_use]
     pub fn with_projection<P: Projection<S::Connection>>(
         self,
@@ -116,7 +154,8 @@ impl<S: EventSource> Worker<S> {
         self.with_processor(processor, partitions)
     }
 
-    /// Adds a projection with the settings of `processor`, whose partition does not matter.
+    /// Adds a projection with the settings of `processor`. Its source, partition and stop time do
+    /// not matter: they are the worker's.
     #[must_use]
     pub fn with_processor<P: Projection<S::Connection>>(
         mut self,
@@ -124,8 +163,14 @@ impl<S: EventSource> Worker<S> {
         partitions: NonZeroU16,
     ) -> Self {
         // One source, so that a checkpoint, a lease and the log are those of one database.
-        let source = Arc::clone(&self.source);
-        let processor = Processor { source, horizon: Arc::clone(&self.horizon), ..processor };
+        let processor = Processor {
+            source: Arc::clone(&self.source),
+            horizon: Arc::clone(&self.horizon),
+            health: self.health.clone(),
+            slots: Some(Arc::clone(&self.slots)),
+            stop_time_max: self.stop_time_max,
+            ..processor
+        };
         self.projections.push(Member { drive: Arc::new(processor), partitions });
         self
     }
@@ -135,17 +180,23 @@ impl<S: EventSource> Worker<S> {
         &self.id
     }
 
-    /// Works until `shutdown` is cancelled or a partition fails.
+    /// How the worker is doing, for a health check of the process: it asks no database.
+    pub fn health(&self) -> Health {
+        self.health.clone()
+    }
+
+    /// Works until `shutdown` is cancelled.
     ///
     /// # Errors
     ///
-    /// The first failure, once every partition has stopped.
+    /// What no wait can cure, found when the projections are registered: a schema that is missing or
+    /// of another version. Never because of an event, a partition, or a server that is away.
     ///
     /// # Cancel safety
     ///
-    /// Cancelling `shutdown` lets every partition finish its batch and gives it up at once.
-    /// Dropping the future instead rolls the batches back, and the partitions are free only when
-    /// their lease is over.
+    /// Cancelling `shutdown` lets every partition finish its batch, within the
+    /// [stop time](Worker::with_stop_time_max), and gives it up at once. Dropping the future instead
+    /// rolls the batches back, and the partitions are free only when their lease is over.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), WorkerError> {
         let span = info_span!("worker", worker = %self.id);
         Shift::new(self, &shutdown).run(shutdown).instrument(span).await
@@ -200,8 +251,10 @@ struct Shift<'a, S> {
     stop_all: CancellationToken,
     tasks: JoinSet<Result<Ended, ProcessorError>>,
     running: BTreeMap<(ProjectionName, u16), Running>,
-    /// The partitions that stand still behind an event that cannot be handled.
+    /// The partitions that stand still before an event that cannot be handled.
     failed: BTreeMap<(ProjectionName, u16), (Partition, Epoch)>,
+    /// The projections that were deleted, so that it is said once.
+    deleted: BTreeSet<ProjectionName>,
 }
 
 /// A partition that is being worked on.
@@ -223,21 +276,31 @@ impl<'a, S: EventSource> Shift<'a, S> {
             tasks: JoinSet::new(),
             running: BTreeMap::new(),
             failed: BTreeMap::new(),
+            deleted: BTreeSet::new(),
         }
     }
 
     async fn run(mut self, shutdown: CancellationToken) -> Result<(), WorkerError> {
-        let mut outcome = self.work(&shutdown).await;
+        let outcome = self.work(&shutdown).await;
         self.stop_all.cancel();
-        while let Some(finished) = self.tasks.join_next_with_id().await {
-            let ended = self.ended(finished).await;
-            outcome = outcome.and(ended);
-        }
-        for member in &self.worker.projections {
-            // Whoever cannot say that it is leaving is gone when its time is over.
-            if let Err(error) = self.leave(&member.drive.name()).await {
-                debug!(error = &error as &dyn std::error::Error, "could not leave");
+        // Each stops by itself in the stop time, unless its handler blocks the thread.
+        let deadline = Instant::now() + self.worker.stop_time_max + LEAVE_TIME_MAX;
+        let all_ended = async {
+            while let Some(finished) = self.tasks.join_next_with_id().await {
+                self.ended(finished).await;
             }
+            for member in &self.worker.projections {
+                // A worker that cannot say that it is leaving is gone when its time is over.
+                if let Err(error) = self.leave(&member.drive.name()).await {
+                    debug!(error = &error as &dyn std::error::Error, "could not leave");
+                }
+            }
+        };
+        if timeout_at(deadline, all_ended).await.is_err() {
+            warn!(
+                "stopped without giving every partition up: they are free when their lease is over"
+            );
+            self.tasks.abort_all();
         }
         outcome
     }
@@ -247,32 +310,38 @@ impl<'a, S: EventSource> Shift<'a, S> {
         let Worker { lease, poll_interval, .. } = *self.worker;
         let mut polls = interval(poll_interval.min(lease / 3));
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let (mut failed_polls, mut is_registered) = (0, false);
+        let mut is_registered = false;
         loop {
             tokio::select! {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
                 Some(finished) = self.tasks.join_next_with_id() => {
-                    self.ended(finished).await?;
+                    self.ended(finished).await;
                     continue;
                 }
                 _ = polls.tick() => {}
             }
-            if shutdown.is_cancelled() {
-                return Ok(());
-            }
-            let looked = self.poll(&mut is_registered).await;
+            // Dropped in the middle, it takes its connection with it; a claim that was committed
+            // then is noticed by the next poll, or given up when this worker leaves.
+            let looked = shutdown.run_until_cancelled(self.poll(&mut is_registered)).await;
             match looked {
-                Ok(()) => failed_polls = 0,
-                Err(WorkerError::Store { source, .. })
-                    if source.is_retryable() && failed_polls < FAILED_POLLS_MAX =>
-                {
-                    failed_polls += 1;
-                    info!(reason = &source as &dyn std::error::Error, "looking again");
+                None => return Ok(()),
+                Some(Ok(())) => self.worker.health.worker_is_well(),
+                Some(Err(error)) if is_registered || is_cured_by_waiting(&error) => {
+                    warn!(reason = &error as &dyn std::error::Error, "looking again");
+                    self.worker.health.worker_fails(error_text(&error));
                 }
-                Err(error) => return Err(error),
+                Some(Err(error)) => return Err(error),
             }
         }
+    }
+
+    /// The answer of the database, if it comes while the lease lasts.
+    fn answered<T, E: From<StoreError>>(
+        &self,
+        answer: impl Future<Output = Result<T, E>>,
+    ) -> impl Future<Output = Result<T, E>> {
+        answered_within(self.worker.lease, answer)
     }
 
     async fn poll(&mut self, is_registered: &mut bool) -> Result<(), WorkerError> {
@@ -280,42 +349,62 @@ impl<'a, S: EventSource> Shift<'a, S> {
             self.register().await?;
             *is_registered = true;
         }
-        let mut conn = self.worker.source.acquire().await.map_err(|error| self.store(error))?;
-        let states = self.worker.source.store().projections(&mut conn).await;
-        let states = states.map_err(|error| self.store(error))?;
-        self.worker.source.release(conn);
+        let source = &*self.worker.source;
+        let look = async {
+            let mut conn = source.acquire().await?;
+            let states = source.store().projections(&mut conn).await?;
+            source.release(conn);
+            Ok::<_, StoreError>(states)
+        };
+        let states = self.answered(look).await.map_err(|error| self.store(error))?;
+        let end = self.worker.horizon.end(source, self.worker.poll_interval);
+        let end = self.answered(end).await.map_err(|error| self.store(error))?;
+        let mut outcome = Ok(());
         for member in self.worker.projections.clone() {
             let name = member.drive.name();
             let Some(state) = states.iter().find(|state| state.name == name) else {
-                // To make it anew would apply everything a second time.
-                warn!(projection = %name, "the projection was deleted: start the worker again");
+                if self.deleted.insert(name.clone()) {
+                    // To make it again would apply everything a second time.
+                    warn!(projection = %name, "the projection was deleted: start the worker again");
+                }
                 continue;
             };
-            self.look_at(&member, state).await.map_err(|error| self.store(error))?;
+            // What keeps it from one projection keeps it from no other.
+            let looked = self.look_at(&member, state, end).await;
+            outcome = outcome.and(looked.map_err(|error| self.store(error)));
+            observe::standing_still(&name, self.worker.health.standing_still(&name));
+        }
+        outcome
+    }
+
+    async fn register(&self) -> Result<(), WorkerError> {
+        for Member { drive, partitions } in &self.worker.projections {
+            match self.answered(self.register_one(&drive.name(), *partitions)).await {
+                Ok(()) => {}
+                Err(CheckpointError::Store(error)) => return Err(self.store(error)),
+                Err(error) => return Err(WorkerError::Checkpoint(error)),
+            }
         }
         Ok(())
     }
 
-    async fn register(&self) -> Result<(), WorkerError> {
+    async fn register_one(
+        &self,
+        name: &ProjectionName,
+        partitions: NonZeroU16,
+    ) -> Result<(), CheckpointError> {
         let source = &*self.worker.source;
-        for Member { drive, partitions } in &self.worker.projections {
-            let mut tx = source.begin().await.map_err(|error| self.store(error))?;
-            source.store().check_schema(&mut tx).await.map_err(|error| self.store(error))?;
-            let name = drive.name();
-            let known = source.store().lock_projection(&mut tx, &name).await;
-            if known.map_err(|error| self.store(error))?.is_none() {
-                let first = Partition::new(0, partitions.get());
-                let first = first.map_err(|error| self.store(StoreError::database(error)))?;
-                match register(source.store(), &mut tx, &name, first).await {
-                    // Somebody else was quicker, with another number: theirs it is.
-                    Ok(_) | Err(CheckpointError::PartitionCount { .. }) => {}
-                    Err(CheckpointError::Store(error)) => return Err(self.store(error)),
-                    Err(error) => return Err(WorkerError::Checkpoint(error)),
-                }
+        let mut tx = source.begin_within(self.worker.lease).await?;
+        source.store().check_schema(&mut tx).await?;
+        if source.store().lock_projection(&mut tx, name).await?.is_none() {
+            let first = Partition::new(0, partitions.get()).map_err(StoreError::misuse)?;
+            match register(source.store(), &mut tx, name, first).await {
+                // Another worker was quicker, with another number: theirs it is.
+                Ok(_) | Err(CheckpointError::PartitionCount { .. }) => {}
+                Err(error) => return Err(error),
             }
-            source.commit(tx).await.map_err(|error| self.store(error))?;
         }
-        Ok(())
+        Ok(source.commit(tx).await?)
     }
 
     /// Says that this worker is there, and claims or gives up what the shares ask for.
@@ -323,24 +412,45 @@ impl<'a, S: EventSource> Shift<'a, S> {
         &mut self,
         member: &Member,
         state: &ProjectionState,
+        end: Position,
     ) -> Result<(), StoreError> {
         let Worker { source, id, lease, .. } = self.worker;
         let store = source.store();
-        let mut conn = source.acquire().await?;
-        // A worker that dies is out of the count before its leases are over: they are renewed
-        // every third, so a third of the lease is the longest that one can be ahead of this.
-        store.heartbeat(&mut conn, &state.name, id, *lease * 2 / 3).await?;
-        self.hold_failed(&mut conn, &state.name).await?;
-        let workers = store.workers(&mut conn, &state.name).await?;
-        let partitions = store.partitions(&mut conn, &state.name).await?;
-        source.release(conn);
+        let failed = self.failed.iter().filter(|((of, _), _)| *of == state.name);
+        let failed: Vec<_> = failed.map(|((_, index), held)| (*index, *held)).collect();
+        let look = async {
+            let mut conn = source.acquire().await?;
+            // A worker that dies is out of the count before its leases are over: they are renewed
+            // every third, so a third of the lease is the longest that one can be ahead of this.
+            store.heartbeat(&mut conn, &state.name, id, *lease * 2 / 3).await?;
+            // The partitions that stand still are kept, so that no other worker fails on the same
+            // event, until an operator has seen to them, which raises the epoch.
+            let mut let_go = Vec::new();
+            for (index, (partition, epoch)) in failed {
+                if !store.renew(&mut conn, &state.name, partition, epoch, *lease).await? {
+                    let_go.push(index);
+                }
+            }
+            let workers = store.workers(&mut conn, &state.name).await?;
+            let partitions = store.partitions(&mut conn, &state.name).await?;
+            source.release(conn);
+            Ok::<_, StoreError>((let_go, workers, partitions))
+        };
+        let (let_go, workers, partitions) = answered_within(*lease, look).await?;
+        for index in let_go {
+            self.forget_failed(&state.name, index);
+        }
+        for one in &partitions {
+            observe::lag(&state.name, one.partition, end.distance_from(one.position));
+        }
         if state.is_paused {
             return Ok(());
         }
         if let Some(total) = state.rescale_to.filter(|_| is_drained(&partitions)) {
             info!(projection = %state.name, partitions = total, "all partitions are at the barrier");
             // They are claimed at the next poll, in their new number.
-            return admin::complete_rescale(&**source, &state.name).await;
+            let complete = admin::complete_rescale(&**source, &state.name);
+            return answered_within(*lease, complete).await;
         }
         let running = self.running_of(&state.name);
         let plan = rebalance(&state.name, id, &workers, &partitions, &running);
@@ -348,9 +458,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
             if let Some(running) = self.running.get(&(state.name.clone(), index)) {
                 info!(projection = %state.name, partition = index, "giving a partition up");
                 running.stop.cancel();
-            } else if let Some((partition, epoch)) =
-                self.failed.remove(&(state.name.clone(), index))
-            {
+            } else if let Some((partition, epoch)) = self.forget_failed(&state.name, index) {
                 self.release(&state.name, partition, epoch).await?;
             } else if let Some(one) = partitions.iter().find(|one| one.partition.index() == index) {
                 // Claimed without an answer, and more than the share by now.
@@ -372,36 +480,26 @@ impl<'a, S: EventSource> Shift<'a, S> {
         all.filter(|(of, _)| of == name).map(|(_, index)| *index).collect()
     }
 
-    /// Keeps the partitions that stand still, so that no other worker fails on the same event, until
-    /// an operator has seen to them, which raises the epoch.
-    async fn hold_failed(
-        &mut self,
-        conn: &mut S::Connection,
-        name: &ProjectionName,
-    ) -> Result<(), StoreError> {
-        let (store, lease) = (self.worker.source.store(), self.worker.lease);
-        let of_it: Vec<_> = self.failed.iter().filter(|((of, _), _)| of == name).collect();
-        let mut let_go = Vec::new();
-        for (key, (partition, epoch)) in of_it {
-            if !store.renew(conn, name, *partition, *epoch, lease).await? {
-                let_go.push(key.clone());
-            }
-        }
-        for key in let_go {
-            self.failed.remove(&key);
-        }
-        Ok(())
+    /// A partition that stood still is given up, or an operator has seen to it.
+    fn forget_failed(&mut self, name: &ProjectionName, index: u16) -> Option<(Partition, Epoch)> {
+        let held = self.failed.remove(&(name.clone(), index))?;
+        self.worker.health.partition_is_well(name, held.0);
+        Some(held)
     }
 
     async fn claim(&mut self, member: &Member, state: &PartitionState) -> Result<(), StoreError> {
         let Worker { source, id, lease, .. } = self.worker;
         let (name, partition, lease) = (member.drive.name(), state.partition, *lease);
-        let mut tx = source.begin().await?;
-        let claimed = source.store().claim(&mut tx, &name, partition, id, lease).await;
-        let Some(epoch) = claimed? else {
-            return source.rollback(tx).await;
+        let claim = async {
+            let mut tx = source.begin_within(lease).await?;
+            match source.store().claim(&mut tx, &name, partition, id, lease).await? {
+                None => source.rollback(tx).await.map(|()| None),
+                epoch => source.commit(tx).await.map(|()| epoch),
+            }
         };
-        source.commit(tx).await?;
+        let Some(epoch) = answered_within::<_, StoreError>(lease, claim).await? else {
+            return Ok(());
+        };
         info!(
             projection = %name,
             %partition,
@@ -418,48 +516,40 @@ impl<'a, S: EventSource> Shift<'a, S> {
         Ok(())
     }
 
-    /// Gives up the partition of a task that has ended.
-    async fn ended(&mut self, finished: Finished) -> Result<(), WorkerError> {
+    /// Gives up the partition of a task that has ended, or keeps it where it stands still.
+    async fn ended(&mut self, finished: Finished) {
         let task = match &finished {
             Ok((task, _)) => *task,
             Err(error) => error.id(),
         };
         let key = self.running.iter().find(|(_, running)| running.task == task);
         let Some(key) = key.map(|(key, _)| key.clone()) else {
-            return Ok(());
+            return;
         };
         let Some(Running { partition, epoch, .. }) = self.running.remove(&key) else {
-            return Ok(());
+            return;
         };
         let name = key.0.clone();
-        if matches!(finished, Ok((_, Ok(Ended::Lost)))) {
-            info!(projection = %name, %partition, "lost a partition");
-            return Ok(());
-        }
-        if let Ok((_, Err(failure @ ProcessorError::Handler { .. }))) = &finished {
-            let failure: &dyn std::error::Error = failure;
-            error!(error = failure, projection = %name, %partition, "a partition stands still");
-            self.failed.insert(key, (partition, epoch));
-            return Ok(());
-        }
-        // If it cannot be released it is free when its lease is over.
-        if let Err(error) = self.release(&name, partition, epoch).await {
-            debug!(error = &error as &dyn std::error::Error, "could not give a partition up");
-        }
-        match finished {
-            Ok((_, Ok(_))) => Ok(()),
-            Ok((_, Err(failure))) => {
-                error!(error = &failure as &dyn std::error::Error, "stopping the worker");
-                Err(failure.into())
+        let reason = match finished {
+            Ok((_, Ok(ended))) => {
+                self.worker.health.partition_is_well(&name, partition);
+                if ended == Ended::Lost {
+                    info!(projection = %name, %partition, "lost a partition");
+                } else if let Err(error) = self.release(&name, partition, epoch).await {
+                    // It is free when its lease is over.
+                    debug!(error = &error as &dyn std::error::Error, "could not give it up");
+                }
+                return;
             }
-            Err(panicked) => {
-                let message = match panicked.try_into_panic() {
-                    Ok(payload) => panic_message(&*payload),
-                    Err(error) => error.to_string(),
-                };
-                Err(WorkerError::Panicked { worker: self.worker.id.clone(), message })
-            }
-        }
+            Ok((_, Err(failure))) => error_text(&failure),
+            Err(panicked) => match panicked.try_into_panic() {
+                Ok(payload) => format!("panicked: {}", panic_message(&*payload)),
+                Err(error) => error.to_string(),
+            },
+        };
+        error!(reason, projection = %name, %partition, "a partition stands still");
+        self.worker.health.partition_fails(&name, partition, true, reason);
+        self.failed.insert(key, (partition, epoch));
     }
 
     /// Gives a partition up, if the database lets it; otherwise it is free when the lease is over.
@@ -476,6 +566,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
             source.release(conn);
             Ok(())
         };
+        let release = || self.answered::<(), StoreError>(release());
         let pauses = ExponentialBuilder::new().with_min_delay(RELEASE_PAUSE_MIN).with_max_times(6);
         release.retry(pauses).sleep(tokio::time::sleep).when(StoreError::is_retryable).await
     }
@@ -499,4 +590,9 @@ impl<'a, S: EventSource> Shift<'a, S> {
     fn store(&self, source: StoreError) -> WorkerError {
         WorkerError::Store { worker: self.worker.id.clone(), source }
     }
+}
+
+/// Whether a worker that cannot register its projections yet may be able to later.
+fn is_cured_by_waiting(error: &WorkerError) -> bool {
+    matches!(error, WorkerError::Store { source, .. } if source.is_retryable())
 }

@@ -87,8 +87,11 @@ async fn set_paused<B: Backend>(
 struct Shown {
     name: String,
     is_paused: bool,
-    /// How far the log can be read now.
+    /// How far the log can be read now, and where it ends.
     horizon: i64,
+    end: i64,
+    /// The sessions whose open transactions keep the one from the other.
+    held_by: Vec<String>,
     workers: Vec<String>,
     dead_letters: u64,
     partitions: Vec<ShownPartition>,
@@ -113,7 +116,9 @@ impl Shown {
         Shown {
             name: status.state.name.to_string(),
             is_paused: status.state.is_paused,
-            horizon: status.horizon.get(),
+            horizon: status.horizon.position.get(),
+            end: status.horizon.end.get(),
+            held_by: status.horizon.held_by.iter().map(|holder| holder.session.clone()).collect(),
             workers: status.workers.iter().map(ToString::to_string).collect(),
             dead_letters: status.dead_letters(),
             partitions: status.partitions.iter().map(|one| ShownPartition::new(one, now)).collect(),

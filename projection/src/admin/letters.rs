@@ -5,16 +5,17 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use es::{
-    Cause, Checkpoint, CheckpointError, CheckpointStore, DeadLetter, EventFilter, EventSource,
-    EventStore, Partition, PartitionState, PersistedEvent, Position, ProjectionName,
-    ProjectionStore, ReadLimit, Slot, StoreError, StreamId, TRANSACTION_TIME_MAX, TransactionState,
+    Checkpoint, CheckpointError, CheckpointStore, DeadLetter, EventFilter, EventSource, EventStore,
+    Partition, PartitionState, PersistedEvent, Position, ProjectionName, ProjectionStore,
+    ReadLimit, Slot, StoreError, StreamId, TRANSACTION_TIME_MAX, TransactionState,
 };
 use thiserror::Error;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::batch::{contained, error_text};
-use crate::{EventContext, HandlerError, HandlerPanicked, Projection};
+use crate::batch::{contained, failed_in};
+use crate::handler_error::error_text;
+use crate::{EventContext, HandlerError, HandlerPanicked, HandlerTimedOut, Projection};
 
 /// How many dead letters one transaction handles again.
 const RETRIED_MAX: u32 = 500;
@@ -241,10 +242,6 @@ struct Locked<T> {
     checkpoint: Checkpoint,
 }
 
-#[derive(Debug, Error)]
-#[error("the handler took longer than {0:?}: let it do less, or retry with a longer time limit")]
-struct TookTooLong(Duration);
-
 impl<S, P> Retry<'_, S, P>
 where
     S: EventSource,
@@ -287,20 +284,20 @@ where
                 handled.push(event.position());
                 continue;
             };
-            if error.is::<TookTooLong>() || error.is::<HandlerPanicked>() {
+            if error.is::<HandlerTimedOut>() || error.is::<HandlerPanicked>() {
                 // It may have been in the middle of a statement: the connection is closed.
                 drop(tx);
                 return Ok(Tried::Failed(letter, error));
             }
-            let is_undone = is_undone(source, &mut tx, &error).await;
+            let failed = failed_in(source, &mut tx, error).await;
             if let Err(error) = source.rollback(tx).await {
                 debug!(error = &error as &dyn Error, "the rollback failed");
             }
-            if !is_undone {
-                return Ok(Tried::Failed(letter, error));
+            if !failed.is_undone() {
+                return Ok(Tried::Failed(letter, failed.error));
             }
             let (projection, position) = (self.name.clone(), letter.position);
-            return Err(DeadLetterError::Undone { projection, position, source: error });
+            return Err(DeadLetterError::Undone { projection, position, source: failed.error });
         }
         source.check_open(&mut tx).await?;
         store.remove_dead_letters(&mut tx, &self.name, &handled).await?;
@@ -314,9 +311,8 @@ where
         event: &PersistedEvent,
         context: &EventContext,
     ) -> Result<(), HandlerError> {
-        let handled = contained(async { self.projection.handle(tx, event, context).await });
-        let in_time = timeout(self.time_max, handled).await;
-        in_time.unwrap_or_else(|_| Err(TookTooLong(self.time_max).into()))
+        let handled = async { self.projection.handle(tx, event, context).await };
+        contained(self.time_max, handled).await
     }
 
     /// For operators to see. What it fails with is no reason to hide what the handler said.
@@ -407,19 +403,6 @@ where
         }
         self.source.release(conn);
         Ok(events)
-    }
-}
-
-/// Whether the database undid the transaction, so that the event is not to blame: by what the
-/// handler's error says or, if it says nothing, the transaction.
-async fn is_undone<S: EventSource>(
-    source: &S,
-    tx: &mut S::Transaction,
-    error: &HandlerError,
-) -> bool {
-    match source.cause(&**error) {
-        Some(cause) => cause > Cause::Statement,
-        None => source.probe(tx).await.is_err(),
     }
 }
 

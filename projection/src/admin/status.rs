@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use es::{
-    EventFilter, EventSource, EventStore, PartitionState, Position, ProjectionName,
+    EventFilter, EventSource, EventStore, Horizon, PartitionState, Position, ProjectionName,
     ProjectionState, ProjectionStore, ReadLimit, StoreError, WorkerId,
 };
 
@@ -15,8 +15,8 @@ use crate::observe;
 pub struct ProjectionStatus {
     /// What is set for it.
     pub state: ProjectionState,
-    /// How far the log can be read now.
-    pub horizon: Position,
+    /// How far the log can be read now, where it ends, and who keeps the one from the other.
+    pub horizon: Horizon,
     /// The workers that are there for it.
     pub workers: Vec<WorkerId>,
     /// Its partitions, by index.
@@ -28,8 +28,12 @@ pub struct ProjectionStatus {
 pub struct PartitionStatus {
     /// What the store knows of it.
     pub state: PartitionState,
-    /// How many positions lie between checkpoint and horizon: an upper bound of the events left.
+    /// How many positions lie between checkpoint and the end of the log: an upper bound of the
+    /// events left.
     pub lag: u64,
+    /// How many of them lie after the horizon, so that nobody can handle them yet: a transaction
+    /// that has appended is still open, see [`ProjectionStatus::horizon`].
+    pub held_back: u64,
     /// When the oldest event after the checkpoint was created, whether the projection's filter
     /// wants it or not; `None` if there is none within the stretch that one read covers.
     pub oldest_unhandled: Option<DateTime<Utc>>,
@@ -95,10 +99,10 @@ impl ProjectionStatus {
 pub async fn status<S: EventSource>(source: &S) -> Result<Vec<ProjectionStatus>, StoreError> {
     let mut conn = source.acquire().await?;
     let states = source.store().projections(&mut conn).await?;
-    let horizon = source.store().horizon(&mut conn, Position::START).await?.position;
+    let horizon = source.store().horizon(&mut conn, Position::START).await?;
     let mut all = Vec::with_capacity(states.len());
     for state in states {
-        all.push(look_at(source.store(), &mut conn, state, horizon).await?);
+        all.push(look_at(source.store(), &mut conn, state, &horizon).await?);
     }
     source.release(conn);
     Ok(all)
@@ -123,8 +127,8 @@ pub async fn status_of<S: EventSource>(
         source.release(conn);
         return Ok(None);
     };
-    let horizon = source.store().horizon(&mut conn, Position::START).await?.position;
-    let status = look_at(source.store(), &mut conn, state, horizon).await?;
+    let horizon = source.store().horizon(&mut conn, Position::START).await?;
+    let status = look_at(source.store(), &mut conn, state, &horizon).await?;
     source.release(conn);
     Ok(Some(status))
 }
@@ -133,21 +137,29 @@ async fn look_at<T: ProjectionStore>(
     store: &T,
     conn: &mut T::Connection,
     state: ProjectionState,
-    horizon: Position,
+    horizon: &Horizon,
 ) -> Result<ProjectionStatus, StoreError> {
     let workers = store.workers(conn, &state.name).await?;
     let counts = store.dead_letter_counts(conn, &state.name).await?;
     let mut partitions = Vec::new();
     for partition in store.partitions(conn, &state.name).await? {
-        let lag = horizon.distance_from(partition.position);
+        let lag = horizon.end.distance_from(partition.position);
+        let held_back = horizon.end.distance_from(horizon.position.max(partition.position));
         observe::lag(&state.name, partition.partition, lag);
         let filter = EventFilter::default().with_partition(partition.partition);
         let limit = ReadLimit::new(std::num::NonZeroU32::MIN);
-        let next = store.read_below(conn, partition.position, horizon, &filter, limit).await?;
+        let next =
+            store.read_below(conn, partition.position, horizon.position, &filter, limit).await?;
         let oldest_unhandled = next.events.first().map(es::PersistedEvent::created_at);
         let mine = counts.iter().find(|(index, _)| *index == partition.partition.index());
         let dead_letters = mine.map_or(0, |(_, count)| *count);
-        partitions.push(PartitionStatus { state: partition, lag, oldest_unhandled, dead_letters });
+        partitions.push(PartitionStatus {
+            state: partition,
+            lag,
+            held_back,
+            oldest_unhandled,
+            dead_letters,
+        });
     }
-    Ok(ProjectionStatus { state, horizon, workers, partitions })
+    Ok(ProjectionStatus { state, horizon: horizon.clone(), workers, partitions })
 }

@@ -245,7 +245,7 @@ where
         let unknown = ProjectionName::new("unknown").expect("a valid name");
         let short = Duration::from_millis(20);
         let waited = wait_for(&*stage.source, &unknown, Position::START, short).await;
-        assert!(matches!(waited, Err(WaitError::TimedOut { .. })), "{waited:?}");
+        assert!(matches!(waited, Err(WaitError::UnknownProjection { .. })), "{waited:?}");
         stop.cancel();
     };
     let (ended, ()) = join(worker.run(stop.clone()), play).await;

@@ -1,0 +1,30 @@
+//! Limits in time: how long the library waits for the database, and how long the user's code may
+//! take.
+
+use std::time::Duration;
+
+use es::StoreError;
+use thiserror::Error;
+use tokio::time::timeout;
+
+/// What the processor does to a future of the driver that takes too long: it is dropped, and the
+/// connection with it.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("the database did not answer within {time_max:?}")]
+pub(crate) struct NoAnswer {
+    time_max: Duration,
+}
+
+/// The answer, unless it takes longer than `time_max`: then the connection counts as lost.
+pub(crate) async fn answered_within<T, E: From<StoreError>>(
+    time_max: Duration,
+    answer: impl Future<Output = Result<T, E>>,
+) -> Result<T, E> {
+    match timeout(time_max, answer).await {
+        Ok(answer) => answer,
+        Err(_) => {
+            let source = NoAnswer { time_max }.into();
+            Err(StoreError::ConnectionLost { source }.into())
+        }
+    }
+}
