@@ -48,15 +48,13 @@ const LEASE: Duration = Duration::from_millis(1500);
 /// How often a worker looks around.
 const POLL: Duration = Duration::from_millis(300);
 
-/// How long an event, a statement or a pause in a transaction may take.
-const TIME_MAX: Duration = Duration::from_secs(2);
-
 /// What a machine that has other things to do may add to a takeover.
 const SLACK: Duration = Duration::from_secs(1);
 
 /// How long a partition may be without a worker after its own is dead or cannot be reached.
-const TAKEOVER_MAX: Duration =
-    LEASE.saturating_add(POLL).saturating_add(TIME_MAX).saturating_add(SLACK);
+fn takeover_max<B: Faulty>() -> Duration {
+    LEASE + POLL + B::TIME_MAX + SLACK
+}
 
 /// How long a fault that lasts lasts at least: longer than anything may take.
 const SPELL: Duration = Duration::from_millis(2500);

@@ -63,6 +63,9 @@ pub(crate) trait Faulty: Backend {
     /// What can be done to it, beside restarts.
     const FAULTS: &'static [Fault];
 
+    /// How long an event, a statement or a pause in a transaction may take.
+    const TIME_MAX: Duration = Duration::from_secs(2);
+
     /// What ends a server of it in order, and what ends it at once.
     const SIGNALS: (Signal, Signal);
 

@@ -15,7 +15,7 @@ use super::database::{Fault, Faulty};
 use super::seat::Seat;
 use super::server::Server;
 use super::takeover;
-use super::{SPELL, TAKEOVER_MAX};
+use super::{SPELL, takeover_max};
 
 /// How many faults are done at once.
 pub(super) const LANES: usize = 2;
@@ -188,9 +188,10 @@ impl<B: Faulty> Injector<B> {
         };
         self.counts.add(fault.name(), 1);
         self.takeovers.lock().expect("nobody panics who holds it").push((fault, took));
-        if took > TAKEOVER_MAX {
+        let limit = takeover_max::<B>();
+        if took > limit {
             let what = format!("{}: the takeover from {worker} took {took:?}", fault.name());
-            self.counts.complain(format!("{what}, more than {TAKEOVER_MAX:?}"));
+            self.counts.complain(format!("{what}, more than {limit:?}"));
         }
         Ok(())
     }

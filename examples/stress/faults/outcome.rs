@@ -5,7 +5,6 @@ use std::time::Duration;
 use anyhow::bail;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
-use super::TAKEOVER_MAX;
 use super::account::Account;
 use super::counts::Counts;
 use super::database::Fault;
@@ -17,6 +16,8 @@ pub(crate) struct Outcome {
     pub(super) counts: Vec<(&'static str, u64)>,
     pub(super) complaints: Vec<String>,
     pub(super) takeovers: Vec<(Fault, Duration)>,
+    /// How long one may take.
+    pub(super) takeover_max: Duration,
     /// What was to happen at least once and did not.
     pub(super) missing: Vec<&'static str>,
 }
@@ -56,7 +57,7 @@ impl Outcome {
             "takeovers={} longest={:.2}s limit={:.2}s",
             self.takeovers.len(),
             longest.as_secs_f64(),
-            TAKEOVER_MAX.as_secs_f64()
+            self.takeover_max.as_secs_f64()
         );
         let wrong: Vec<_> = self.complaints.iter().chain(&self.account.wrong).collect();
         for complaint in wrong.iter().take(COMPLAINTS_MAX) {

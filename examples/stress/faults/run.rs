@@ -28,7 +28,7 @@ use super::server::Server;
 use super::temper::Temper;
 use super::whole;
 use super::writer::Writer;
-use super::{CHILDREN, INNER, PROJECTIONS, STOP_MAX, WORKER_CONNECTIONS_MAX};
+use super::{CHILDREN, INNER, PROJECTIONS, STOP_MAX, WORKER_CONNECTIONS_MAX, takeover_max};
 use crate::run::Settings;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -127,6 +127,7 @@ pub(crate) async fn run<B: Faulty>(
         counts: counts.all(),
         complaints: counts.complaints(),
         takeovers,
+        takeover_max: takeover_max::<B>(),
         missing: missing(counts, &done),
     }))
 }

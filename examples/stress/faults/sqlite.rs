@@ -16,7 +16,7 @@ use crate::sighting::SightingRow;
 use crate::sqlite::Sqlite;
 
 /// Shorter than a statement may take, so that it is the database that says it is busy.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(1);
+const BUSY_TIMEOUT: Duration = Duration::from_millis(300);
 
 const READ_ONLY: &str = "read-only";
 const FULL: &str = "full";
@@ -24,6 +24,9 @@ const FULL: &str = "full";
 impl Faulty for Sqlite {
     const FAULTS: &'static [Fault] =
         &[Fault::ReadOnly, Fault::FullDisk, Fault::LockEffects, Fault::KillWorker];
+
+    /// Shorter than a lease: who hangs has the one lock without which nobody can renew theirs.
+    const TIME_MAX: Duration = Duration::from_millis(500);
 
     const SIGNALS: (Signal, Signal) = (Signal::SIGTERM, Signal::SIGKILL);
 

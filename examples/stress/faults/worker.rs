@@ -28,13 +28,17 @@ pub(super) fn worker<B: Faulty>(
     gate: &Gate,
 ) -> anyhow::Result<Worker<B::Source>> {
     let source = backend.source();
-    let worker =
-        Worker::new(Arc::clone(source)).with_id(id).with_lease(LEASE).with_poll_interval(POLL);
+    let worker = Worker::new(Arc::clone(source))
+        .with_id(id)
+        .with_lease(LEASE)
+        .with_poll_interval(POLL)
+        .with_stop_time_max(B::TIME_MAX);
     PROJECTIONS.iter().try_fold(worker, |worker, (name, partitions)| {
         let name = ProjectionName::new(*name)?;
         let projection = Arc::new(Fragile::<B>::new(name, crash.clone(), gate.clone()));
         let processor = Processor::new(Arc::clone(source), projection)
             .with_batch_size_max(BATCH_SIZE_MAX)
+            .with_time_max(B::TIME_MAX)
             .with_poll_interval_max(Duration::from_millis(50));
         let partitions = NonZeroU16::new(*partitions).context("there is one partition")?;
         Ok(worker.with_processor(processor, partitions))

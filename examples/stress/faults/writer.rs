@@ -8,7 +8,6 @@ use fastrand::Rng;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::TIME_MAX;
 use super::counts::Counts;
 use super::database::Faulty;
 use super::ledger::{Entry, Ledger, Outcome};
@@ -90,7 +89,7 @@ impl<B: Faulty> Writer<B> {
         entry: &mut Entry,
     ) -> anyhow::Result<()> {
         let source = self.backend.source();
-        let mut tx = source.begin_within(TIME_MAX).await?;
+        let mut tx = source.begin_within(B::TIME_MAX).await?;
         match self.fill(&mut tx, steps, &mut entry.events).await {
             Err(error) => {
                 // What it failed with says more than what the rollback fails with.
