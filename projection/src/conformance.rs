@@ -16,10 +16,12 @@ mod fixture;
 mod frozen;
 mod handling;
 mod operations;
+mod outage;
 mod policies;
 mod polls;
 mod races;
 mod rendezvous;
+mod survival;
 mod workers;
 
 pub use deletion::*;
@@ -34,6 +36,7 @@ pub use operations::*;
 pub use policies::*;
 pub use races::*;
 pub use rendezvous::Rendezvous;
+pub use survival::*;
 pub use workers::*;
 
 /// Writes a `#[test]` for each clause, with `$harness` as the expression that makes a harness.
@@ -87,6 +90,17 @@ macro_rules! conformance_tests {
             what_the_database_undoes_in_a_retry_is_not_the_events_fault
             deleting_the_last_stream_stops_no_projection
             a_projection_that_is_registered_again_begins_in_another_epoch
+            a_handler_that_hangs_is_dropped_and_its_event_is_the_policys
+            a_worker_stops_in_time_although_a_handler_hangs
+            an_event_that_is_always_undone_is_the_policys_in_the_end
+            what_the_server_causes_is_never_the_events_fault
+            an_event_that_kills_its_process_is_parked_in_the_end
+            many_events_that_fail_in_a_row_are_not_the_events_fault
+            a_permanent_error_is_not_tried_again
+            a_retryable_error_of_the_handlers_does_not_count
+            a_partition_that_stands_still_is_let_past
+            a_worker_outlives_an_outage
+            a_batch_ends_at_its_limit_in_bytes
         );
         $($crate::conformance_tests!(@capability $capability $harness);)*
     };
@@ -95,6 +109,7 @@ macro_rules! conformance_tests {
     (@capability concurrent_appenders $harness:expr) => {
         $crate::conformance_tests!(@clauses $harness =>
             an_event_that_commits_late_is_handled
+            a_log_that_is_held_back_is_not_healthy
         );
     };
     (@clauses $harness:expr => $($clause:ident)*) => {

@@ -1,0 +1,527 @@
+//! Clauses about what users' handlers and real servers do: one event, one handler, one outage must
+//! not stop a worker, nor be blamed on another event.
+
+use std::future::pending;
+use std::num::{NonZeroU16, NonZeroU32};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use es::conformance::{Conn, Harness};
+use es::{DeadLetter, Event, EventFilter, ExpectedVersion, PersistedEvent, Position};
+use es::{ProjectionName, StoreError, TransactionState};
+use futures_util::future::join;
+use tokio::time::{Instant, sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::fixture::{Recorder, Stage, append_numbers, batch};
+use super::outage::Outage;
+use crate::admin::{self, SkipFailingError};
+use crate::{
+    BatchContext, EventContext, FailurePolicy, HandlerError, Permanent, Processor, Projection,
+    Retries, Retryable, Worker,
+};
+
+/// No clause waits longer for anything.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// What the handler does instead of returning, with number 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Hangs,
+    Undone,
+    Unavailable,
+    Permanent,
+    Retryable,
+}
+
+/// A recorder whose handler meets its fate with number 3 (or all numbers from there), until it is
+/// cured.
+struct Fated<H> {
+    recorder: Recorder<H>,
+    policy: FailurePolicy,
+    fate: Fate,
+    goes_on_from_there: bool,
+    is_cured: AtomicBool,
+    calls: AtomicUsize,
+}
+
+impl<H: Harness> Fated<H> {
+    fn new(stage: &Stage<H>, policy: FailurePolicy, fate: Fate) -> Self {
+        Fated {
+            recorder: Recorder::new(Arc::clone(&stage.harness), "p"),
+            policy,
+            fate,
+            goes_on_from_there: false,
+            is_cured: AtomicBool::new(false),
+            calls: AtomicUsize::new(0),
+        }
+    }
+
+    /// How often the handler was called with its event.
+    fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    fn cure(&self) {
+        self.is_cured.store(true, Ordering::SeqCst);
+    }
+}
+
+impl<H: Harness> Projection<Conn<H>> for Fated<H> {
+    fn name(&self) -> ProjectionName {
+        self.recorder.name()
+    }
+
+    fn failure_policy(&self) -> FailurePolicy {
+        self.policy
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut Conn<H>,
+        event: &PersistedEvent,
+        _: &EventContext,
+    ) -> Result<(), HandlerError> {
+        self.recorder.record(conn, event).await?;
+        let number: i64 = event.payload_json()?;
+        let is_fated = number == 3 || (self.goes_on_from_there && number > 3);
+        if !is_fated || self.is_cured.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let source = "it is number 3".into();
+        match self.fate {
+            Fate::Hangs => pending().await,
+            Fate::Undone => {
+                let transaction = TransactionState::MustRollBack;
+                Err(StoreError::Retryable { transaction, source }.into())
+            }
+            Fate::Unavailable => Err(StoreError::Unavailable { source }.into()),
+            Fate::Permanent => Err(Permanent::new("it is number 3").into()),
+            Fate::Retryable => Err(Retryable::new("it is number 3").into()),
+        }
+    }
+}
+
+fn name() -> ProjectionName {
+    ProjectionName::new("p").expect("a valid name")
+}
+
+fn retries(attempts_max: u32) -> Retries {
+    Retries::new(NonZeroU32::new(attempts_max).expect("one at least"))
+        .with_delay_min(Duration::from_millis(1))
+        .with_delay_max(Duration::from_millis(4))
+}
+
+fn one() -> NonZeroU16 {
+    NonZeroU16::MIN
+}
+
+impl<H: Harness> Stage<H>
+where
+    H::Source: Clone,
+{
+    /// A worker with the projection that has a fate, in one partition, and another one.
+    fn two<P: Projection<Conn<H>>>(&self, processor: Processor<H::Source, P>) -> Worker<H::Source> {
+        let other = self.processor(&self.recorder("other"));
+        Worker::new(Arc::clone(&self.source))
+            .with_lease(Duration::from_secs(2))
+            .with_poll_interval(Duration::from_millis(20))
+            .with_stop_time_max(Duration::from_millis(500))
+            .with_processor(processor, one())
+            .with_processor(other, one())
+    }
+
+    async fn letters_of(&self, of: &str) -> Vec<DeadLetter> {
+        let name = ProjectionName::new(of).expect("a valid name");
+        let letters = admin::dead_letters(&*self.source, &name, Position::START, 100).await;
+        letters.expect("the dead letters are read")
+    }
+
+    async fn wait_for_all(&self, of: &str) {
+        let name = ProjectionName::new(of).expect("a valid name");
+        let end = self.store.log().await.last().map(PersistedEvent::position);
+        let end = end.expect("there are events");
+        crate::wait_for(&*self.source, &name, end, PATIENCE).await.expect("it is handled");
+    }
+
+    /// Runs the worker while `play` plays, then stops it, and gives how long the stop took.
+    async fn run_while(
+        &self,
+        worker: &Worker<H::Source>,
+        play: impl Future<Output = ()>,
+    ) -> Duration {
+        let stop = CancellationToken::new();
+        let play = async {
+            play.await;
+            stop.cancel();
+            Instant::now()
+        };
+        let (ended, stopped) = join(timeout(PATIENCE, worker.run(stop.clone())), play).await;
+        ended.expect("it stops in time").expect("it never ends by itself");
+        stopped.elapsed()
+    }
+}
+
+/// Waits until `is_so`.
+async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let start = Instant::now();
+    while !is_so().await {
+        assert!(start.elapsed() < PATIENCE, "{what}");
+        sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// A handler that hangs is dropped after the time it has; the event is the policy's, all others are
+/// handled, and so are those of the other projection.
+pub async fn a_handler_that_hangs_is_dropped_and_its_event_is_the_policys<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 12).await;
+    let fated = Arc::new(Fated::new(&stage, FailurePolicy::Park(retries(2)), Fate::Hangs));
+    let processor = stage.processor(&fated).with_time_max(Duration::from_millis(300));
+    let worker = stage.two(processor);
+    stage
+        .run_while(&worker, async {
+            stage.wait_for_all("other").await;
+            stage.wait_for_all("p").await;
+        })
+        .await;
+    let letters = stage.letters_of("p").await;
+    assert_eq!(letters[0].attempts, 2, "{letters:?}");
+    let error = letters[0].error.as_deref().unwrap_or_default();
+    assert!(error.contains("took longer than 300ms"), "{error}");
+    stage.assert_handled_once("other", &EventFilter::default()).await;
+}
+
+/// A worker stops in its time although a handler hangs, and nothing of that batch is there.
+pub async fn a_worker_stops_in_time_although_a_handler_hangs<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 5).await;
+    let fated = Arc::new(Fated::new(&stage, FailurePolicy::Stop, Fate::Hangs));
+    let worker = stage.two(stage.processor(&fated));
+    let took = stage
+        .run_while(&worker, async {
+            until("the handler hangs", async || fated.calls() > 0).await;
+            stage.wait_for_all("other").await;
+        })
+        .await;
+    assert!(took < Duration::from_secs(15), "it took {took:?}");
+    assert!(stage.handled("p").await.is_empty(), "the batch was rolled back");
+    // The partition is free, and the rows that the hung transaction had locked are, too.
+    fated.cure();
+    let worker = stage.two(stage.processor(&fated));
+    stage.run_while(&worker, async { stage.wait_for_all("p").await }).await;
+    stage.assert_handled_once("p", &EventFilter::default()).await;
+}
+
+/// An event at which every transaction is undone goes to the policy in the end; the worker lives.
+pub async fn an_event_that_is_always_undone_is_the_policys_in_the_end<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 12).await;
+    let fated = Arc::new(Fated::new(&stage, FailurePolicy::Park(retries(2)), Fate::Undone));
+    let worker = stage.two(stage.processor(&fated).with_attempts_max(batch(4)));
+    stage.run_while(&worker, async { stage.wait_for_all("p").await }).await;
+    assert_eq!(fated.calls(), 1 + 4, "once in its batch, four times on its own");
+    assert_eq!(stage.letters_of("p").await[0].attempts, 4);
+    stage.assert_handled_once("other", &EventFilter::default()).await;
+}
+
+/// What the server causes is waited for, far beyond the attempts of the policy, and parks nothing.
+pub async fn what_the_server_causes_is_never_the_events_fault<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 12).await;
+    let mut fated = Fated::new(&stage, FailurePolicy::Park(retries(1)), Fate::Unavailable);
+    fated.goes_on_from_there = true;
+    let fated = Arc::new(fated);
+    let worker = stage.two(stage.processor(&fated).with_attempts_max(batch(2)));
+    let health = worker.health();
+    stage
+        .run_while(&worker, async {
+            until("it is tried again", async || fated.calls() > 8).await;
+            let troubles = health.troubles();
+            assert!(troubles.iter().any(|one| one.reason.contains("number 3")), "{troubles:?}");
+            let told = async || {
+                let status = admin::status_of(&*stage.source, &name()).await.expect("the status");
+                let state = &status.expect("it is there").partitions[0].state;
+                state.last_error.as_deref().is_some_and(|error| error.contains("number 3"))
+            };
+            until("an operator sees it", told).await;
+            fated.cure();
+            stage.wait_for_all("p").await;
+            until("all is well", async || health.is_well()).await;
+        })
+        .await;
+    assert_eq!(stage.letters_of("p").await, []);
+    stage.assert_handled_once("p", &EventFilter::default()).await;
+}
+
+/// An attempt counts before it is made: an event in the middle of which one process after the
+/// other dies is parked in the end, without being tried again.
+pub async fn an_event_that_kills_its_process_is_parked_in_the_end<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 12).await;
+    let fated = Arc::new(Fated::new(&stage, FailurePolicy::Park(retries(3)), Fate::Hangs));
+    for death in 1..=4 {
+        // A process of its own, as far as the library can tell, that dies in its handler.
+        let processor = stage.processor(&fated);
+        let run = processor.run(CancellationToken::new());
+        let dies = until("the handler is called", async || fated.calls() >= death);
+        tokio::select! {
+            ended = run => panic!("{ended:?}"),
+            () = dies => {}
+        }
+    }
+    let processor = stage.processor(&fated);
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    assert_eq!(fated.calls(), 4, "once in its batch, three times on its own");
+    let letters = stage.letters_of("p").await;
+    assert_eq!(letters[0].attempts, 3, "{letters:?}");
+    let error = letters[0].error.as_deref().unwrap_or_default();
+    assert!(error.contains("3 processes ended"), "{error}");
+}
+
+/// Events that fail one after the other are not the events' fault: after some the partition waits,
+/// and goes on by itself when the handler can.
+pub async fn many_events_that_fail_in_a_row_are_not_the_events_fault<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    // Each in a stream of its own, so that none queues after another.
+    for number in 0..30 {
+        let stream = format!("stream-{number}");
+        let stream = es::StreamId::new("Test", "Thing", stream).expect("a valid name");
+        let event = Event::json("Happened", &number).expect("valid");
+        stage.store.append(&stream, &[event]).await;
+    }
+    let mut fated = Fated::new(&stage, FailurePolicy::Park(retries(1)), Fate::Permanent);
+    fated.goes_on_from_there = true;
+    let fated = Arc::new(fated);
+    let worker = stage.two(stage.processor(&fated).with_parked_in_a_row_max(batch(4)));
+    let health = worker.health();
+    stage
+        .run_while(&worker, async {
+            let waits = async || {
+                health.troubles().iter().any(|one| one.reason.contains("4 events in a row"))
+            };
+            until("it waits", waits).await;
+            fated.cure();
+            stage.wait_for_all("p").await;
+        })
+        .await;
+    assert_eq!(stage.letters_of("p").await.len(), 4);
+    assert_eq!(stage.handled("p").await.len(), 30 - 4);
+}
+
+/// An error that the handler calls permanent leaves no attempt to make.
+pub async fn a_permanent_error_is_not_tried_again<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    // Once in its batch, once on its own.
+    assert_eq!(calls_until_parked(harness, Fate::Permanent).await, 2);
+}
+
+/// An error that the handler calls retryable does not count, until it has failed too often in a row.
+pub async fn a_retryable_error_of_the_handlers_does_not_count<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    assert_eq!(calls_until_parked(harness, Fate::Retryable).await, 1 + 6);
+}
+
+async fn calls_until_parked<H: Harness>(harness: H, fate: Fate) -> usize
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 5).await;
+    let fated = Arc::new(Fated::new(&stage, FailurePolicy::Park(retries(3)), fate));
+    let worker = stage.two(stage.processor(&fated).with_attempts_max(batch(6)));
+    stage.run_while(&worker, async { stage.wait_for_all("p").await }).await;
+    assert_eq!(stage.letters_of("p").await.len(), 1);
+    fated.calls()
+}
+
+/// A partition that stands still is let past its event: the event becomes a dead letter, later ones
+/// of its stream queue after it, and all others are handled.
+pub async fn a_partition_that_stands_still_is_let_past<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 12).await;
+    let poison = stage.store.log().await[3].position();
+    let fated = Arc::new(Fated::new(&stage, FailurePolicy::Stop, Fate::Permanent));
+    let worker = stage.two(stage.processor(&fated));
+    let health = worker.health();
+    stage
+        .run_while(&worker, async {
+            until("it stands still", async || !health.is_well()).await;
+            assert!(health.troubles()[0].stands_still);
+            let none = admin::skip_failing(&*stage.source, &name(), 7).await;
+            assert!(matches!(none, Err(SkipFailingError::UnknownPartition { .. })), "{none:?}");
+            let other = ProjectionName::new("other").expect("a valid name");
+            stage.wait_for_all("other").await;
+            let well = admin::skip_failing(&*stage.source, &other, 0).await;
+            assert!(matches!(well, Err(SkipFailingError::NothingFails { .. })), "{well:?}");
+            let skipped = admin::skip_failing(&*stage.source, &name(), 0).await;
+            assert_eq!(skipped.expect("it fails there"), poison);
+            stage.wait_for_all("p").await;
+            until("all is well", async || health.is_well()).await;
+        })
+        .await;
+    let letters = stage.letters_of("p").await;
+    assert_eq!((letters.len(), letters[0].position), (2, poison), "number 8 queues after it");
+    assert_eq!(letters[0].error.as_deref().map(|error| error.contains("number 3")), Some(true));
+    assert_eq!(stage.handled("p").await.len(), 10);
+    stage.assert_handled_once("other", &EventFilter::default()).await;
+}
+
+/// A worker outlives a database that is away for longer than any number of attempts, comes back by
+/// itself, and stops in time while the database is away.
+pub async fn a_worker_outlives_an_outage<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 5).await;
+    let source = Arc::new(Outage::new(stage.store.source.clone()));
+    let recorder = stage.recorder("p");
+    let processor = Processor::new(Arc::clone(&source), recorder).with_attempts_max(batch(2));
+    let worker = Worker::new(Arc::clone(&source))
+        .with_lease(Duration::from_millis(600))
+        .with_poll_interval(Duration::from_millis(10))
+        .with_stop_time_max(Duration::from_millis(300))
+        .with_processor(processor, one());
+    let health = worker.health();
+    source.switch(true);
+    let stop = CancellationToken::new();
+    let play = async {
+        until("it looks again", async || source.asked() > 20).await;
+        assert!(!health.is_well());
+        source.switch(false);
+        stage.wait_for_all("p").await;
+        source.switch(true);
+        let asked = source.asked();
+        until("it looks again", async || source.asked() > asked + 20).await;
+        append_numbers(&stage.store, 5).await;
+        source.switch(false);
+        stage.wait_for_all("p").await;
+        until("all is well", async || health.is_well()).await;
+        source.switch(true);
+        stop.cancel();
+        Instant::now()
+    };
+    let (ended, stopped) = join(timeout(PATIENCE, worker.run(stop.clone())), play).await;
+    ended.expect("it stops in time").expect("it never ends by itself");
+    assert!(stopped.elapsed() < Duration::from_secs(15), "{:?}", stopped.elapsed());
+    stage.assert_handled_once("p", &EventFilter::default()).await;
+}
+
+/// A batch has one event more than fit in its limit in bytes, at most, and nothing is missed.
+pub async fn a_batch_ends_at_its_limit_in_bytes<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    for number in 0..20 {
+        let stream = format!("stream-{number}");
+        let stream = es::StreamId::new("Test", "Thing", stream).expect("a valid name");
+        let event = Event::new("Large", vec![b'x'; 10_000]).expect("valid");
+        stage.store.append(&stream, &[event]).await;
+    }
+    let batches = Arc::new(Batches {
+        recorder: Recorder::new(Arc::clone(&stage.harness), "p"),
+        sizes: Mutex::default(),
+    });
+    let processor =
+        stage.processor(&batches).with_batch_size_max(batch(100)).with_batch_bytes_max(25_000);
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    let sizes = batches.sizes.lock().expect("no panic").clone();
+    assert!(sizes.iter().all(|size| *size <= 3), "{sizes:?}");
+    stage.assert_handled_once("p", &EventFilter::default()).await;
+}
+
+/// A recorder that notes how large its batches are.
+struct Batches<H> {
+    recorder: Recorder<H>,
+    sizes: Mutex<Vec<usize>>,
+}
+
+impl<H: Harness> Projection<Conn<H>> for Batches<H> {
+    fn name(&self) -> ProjectionName {
+        self.recorder.name()
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut Conn<H>,
+        event: &PersistedEvent,
+        _: &EventContext,
+    ) -> Result<(), HandlerError> {
+        self.recorder.record(conn, event).await
+    }
+
+    async fn handle_batch(
+        &self,
+        conn: &mut Conn<H>,
+        events: &[PersistedEvent],
+        _: &BatchContext,
+    ) -> Result<(), HandlerError> {
+        self.sizes.lock().expect("no panic").push(events.len());
+        for event in events {
+            self.recorder.record(conn, event).await?;
+        }
+        Ok(())
+    }
+}
+
+/// A transaction that has appended and stays open holds the log back: the lag says so, and the
+/// status names who does it.
+pub async fn a_log_that_is_held_back_is_not_healthy<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 5).await;
+    let stream = |id: &str| es::StreamId::new("Test", "Thing", id).expect("a valid name");
+    let event = || [Event::json("Happened", &1).expect("valid")];
+    let mut open = stage.store.begin().await;
+    let (first, events) = (stream("open"), event());
+    let appended = stage.store.append_in(&mut open, &first, ExpectedVersion::Any, &events).await;
+    appended.expect("it is appended");
+    for number in 0..3 {
+        stage.store.append(&stream(&format!("later-{number}")), &event()).await;
+    }
+    let processor = stage.processor(&stage.recorder("p"));
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    let status = admin::status_of(&*stage.source, &name()).await.expect("the status");
+    let status = status.expect("it is there");
+    let partition = &status.partitions[0];
+    assert!(partition.lag >= 3, "{status:?}");
+    assert_eq!(partition.held_back, partition.lag, "{status:?}");
+    assert!(!status.horizon.held_by.is_empty(), "{status:?}");
+    let lag = crate::lag(&*stage.source, &name()).await.expect("the lag")[0];
+    assert_eq!((lag.positions(), lag.held_positions()), (partition.lag, partition.lag));
+    stage.store.commit(open).await;
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    let lag = crate::lag(&*stage.source, &name()).await.expect("the lag")[0];
+    assert_eq!((lag.positions(), lag.held_positions()), (0, 0));
+}
