@@ -60,7 +60,10 @@ fn takeover_max<B: Faulty>() -> Duration {
 const SPELL: Duration = Duration::from_millis(2500);
 
 /// How long a worker that is told to stop may take.
-const STOP_MAX: Duration = Duration::from_secs(15);
+const STOP_MAX: Duration = Duration::from_secs(10);
+
+/// How long a process may take to stop its worker and to look whether its pool is whole.
+const LEAVE_MAX: Duration = Duration::from_secs(30);
 
 /// The projections, and how many partitions each has.
 const PROJECTIONS: [(&str, u16); 2] = [("left", 4), ("right", 3)];

@@ -13,7 +13,7 @@ use tokio::process::Child;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::STOP_MAX;
+use super::LEAVE_MAX;
 use super::counts::Counts;
 use super::seat::{Kills, Seat};
 use crate::child;
@@ -93,9 +93,9 @@ impl ChildSeat {
     }
 
     async fn leave(&self, id: &WorkerId, child: &mut Child) -> anyhow::Result<()> {
-        match timeout(STOP_MAX, child.wait()).await {
+        match timeout(LEAVE_MAX, child.wait()).await {
             Err(_) => {
-                self.counts.complain(format!("worker {id} does not leave within {STOP_MAX:?}"));
+                self.counts.complain(format!("worker {id} does not leave within {LEAVE_MAX:?}"));
                 child.kill().await?;
             }
             Ok(status) => match status? {

@@ -28,7 +28,9 @@ use super::server::Server;
 use super::temper::Temper;
 use super::whole;
 use super::writer::Writer;
-use super::{CHILDREN, INNER, PROJECTIONS, STOP_MAX, WORKER_CONNECTIONS_MAX, takeover_max};
+use super::{
+    CHILDREN, INNER, LEAVE_MAX, PROJECTIONS, STOP_MAX, WORKER_CONNECTIONS_MAX, takeover_max,
+};
 use crate::run::Settings;
 use crate::store::Store;
 use crate::tasks::Tasks;
@@ -94,7 +96,7 @@ pub(crate) async fn run<B: Faulty>(
         }
     }
     seats_over.cancel();
-    seats.join("the workers", STOP_MAX * 2).await?;
+    seats.join("the workers", LEAVE_MAX * 2).await?;
     if halt.is_cancelled() {
         return Ok(None);
     }

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{anyhow, bail};
 use es::EventSource;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::database::Faulty;
 
+/// How long it may take until a pool gives all its connections, and all answer: a worker that leaves
+/// looks while faults are being done.
+const WHOLE_MAX: Duration = Duration::from_secs(12);
+
 /// How long a pool may take to give a connection.
-const ACQUIRE_MAX: Duration = Duration::from_secs(10);
+const ACQUIRE_MAX: Duration = Duration::from_secs(3);
 
 /// How long a connection may take to answer.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
@@ -18,34 +22,43 @@ const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// its client.
 const OPEN_MAX: Duration = Duration::from_secs(20);
 
-/// Fails unless the pool gives so many connections at once, and all of them answer. One that has
-/// died in the pool may say so first; it makes room for another.
+/// Fails unless the pool comes to give so many connections at once, all of which answer. One that
+/// has died in the pool makes room for another.
 pub(super) async fn check_connections<B: Faulty>(backend: &B, count: u32) -> anyhow::Result<()> {
-    let mut failure = None;
-    for _ in 0..2 {
-        failure = None;
-        let (source, mut connections) = (backend.source(), Vec::new());
-        for number in 1..=count {
-            let acquired = timeout(ACQUIRE_MAX, source.acquire()).await;
-            let acquired =
-                acquired.with_context(|| format!("connection {number} of {count} is lost"))?;
-            match acquired {
-                Ok(conn) => connections.push(conn),
-                Err(error) => failure = Some(anyhow::Error::from(error)),
+    let deadline = Instant::now() + WHOLE_MAX;
+    loop {
+        match use_all(backend, count).await {
+            Err(error) if Instant::now() >= deadline => {
+                return Err(error.context(format!("not all of {count} connections are usable")));
             }
-        }
-        for mut conn in connections {
-            match timeout(ANSWER_MAX, B::ping(&mut conn)).await {
-                Ok(Ok(())) => source.release(conn),
-                Ok(Err(error)) => failure = Some(error.into()),
-                Err(_) => failure = Some(anyhow::anyhow!("no answer within {ANSWER_MAX:?}")),
-            }
+            Err(_) => sleep(Duration::from_millis(100)).await,
+            Ok(()) => return Ok(()),
         }
     }
-    match failure {
-        None => Ok(()),
-        Some(error) => Err(error.context(format!("not all of {count} connections are usable"))),
+}
+
+async fn use_all<B: Faulty>(backend: &B, count: u32) -> anyhow::Result<()> {
+    let (source, mut connections) = (backend.source(), Vec::new());
+    let mut acquired = Ok(());
+    for number in 1..=count {
+        match timeout(ACQUIRE_MAX, source.acquire()).await {
+            Ok(Ok(conn)) => connections.push(conn),
+            Ok(Err(error)) => acquired = Err(error.into()),
+            Err(_) => acquired = Err(anyhow!("connection {number} is lost")),
+        }
+        if acquired.is_err() {
+            break;
+        }
     }
+    // Those that do not answer are not given back.
+    for mut conn in connections {
+        match timeout(ANSWER_MAX, B::ping(&mut conn)).await {
+            Ok(Ok(())) => source.release(conn),
+            Ok(Err(error)) => acquired = Err(error.into()),
+            Err(_) => acquired = Err(anyhow!("no answer within {ANSWER_MAX:?}")),
+        }
+    }
+    acquired
 }
 
 /// Fails if a transaction stays open that nobody works in any more.
