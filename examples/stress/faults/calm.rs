@@ -69,8 +69,12 @@ async fn partitions_of<B: Faulty>(
 }
 
 /// Waits until every partition is with a worker that is there and has renewed its lease, and every
-/// worker has some.
+/// worker has some. Meanwhile no worker leaves or is dropped, unless by a handler.
 pub(super) async fn wait<B: Faulty>(backend: &B, seats: &[Arc<Seat>]) -> anyhow::Result<()> {
+    let mut peace = Vec::new();
+    for seat in seats {
+        peace.push(seat.peace.lock().await);
+    }
     let deadline = Instant::now() + CALM_MAX;
     loop {
         let partitions = partitions(backend).await?;

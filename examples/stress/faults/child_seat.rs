@@ -74,12 +74,16 @@ impl ChildSeat {
     }
 
     async fn live(&mut self, child: &mut Child) -> anyhow::Result<End> {
-        let life = sleep(Duration::from_millis(self.rng.u64(LIFE)));
-        tokio::pin!(life);
+        let (seat, life) = (Arc::clone(&self.seat), Duration::from_millis(self.rng.u64(LIFE)));
+        let moved_on = async {
+            sleep(life).await;
+            // Not while somebody looks at this worker.
+            drop(seat.peace.lock().await);
+        };
         Ok(tokio::select! {
             status = child.wait() => End::ByItself(status?),
             Some(dead) = self.kills.recv() => End::Killed(dead),
-            () = &mut life => End::Asked,
+            () = moved_on => End::Asked,
             () = self.over.cancelled() => End::Asked,
         })
     }
