@@ -1,6 +1,7 @@
 //! What can go wrong in a store, sorted by what the caller can do about it.
 
 use std::error::Error;
+use std::fmt;
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -261,7 +262,7 @@ impl StoreError {
     }
 
     /// [`StoreError::Misuse`] of what is wrong with what was asked for.
-    pub fn misuse(reason: impl ToString) -> Self {
+    pub fn misuse(reason: impl fmt::Display) -> Self {
         StoreError::Misuse { reason: reason.to_string() }
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{Cause, ProjectionStore, StoreError};
 
 /// How long a transaction of [`EventSource::begin`] may pause or run one statement.
-pub const TRANSACTION_TIME_MAX: Duration = Duration::from_secs(60);
+pub const TRANSACTION_TIME_MAX: Duration = Duration::from_mins(1);
 
 /// A store together with the pool its readers use: what a projection processor runs on.
 ///

@@ -88,7 +88,7 @@ where
                 Ok(()) => return Ok(()),
                 Err(BatchError::Setback(setback)) => return Err(setback),
                 Err(BatchError::Handler(failed)) => {
-                    if chain(&*failed.error).any(|error| error.is::<HandlerTimedOut>()) {
+                    if chain(&*failed.error).any(<dyn Error>::is::<HandlerTimedOut>) {
                         self.pace.took_too_long(events.len());
                     }
                     debug!(error = &*failed.error, events = events.len(), "event by event");

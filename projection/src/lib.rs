@@ -59,6 +59,7 @@
 pub mod admin;
 mod attempts;
 mod batch;
+mod claims;
 mod context;
 mod error;
 mod handler_error;
@@ -72,11 +73,13 @@ mod pace;
 mod policy;
 mod processor;
 mod projection;
+mod reading;
 mod rebalance;
 mod registration;
 mod rescale;
 mod run;
 mod runner;
+mod setbacks;
 mod wait;
 mod worker;
 

@@ -20,11 +20,8 @@ pub(crate) async fn answered_within<T, E: From<StoreError>>(
     time_max: Duration,
     answer: impl Future<Output = Result<T, E>>,
 ) -> Result<T, E> {
-    match timeout(time_max, answer).await {
-        Ok(answer) => answer,
-        Err(_) => {
-            let source = NoAnswer { time_max }.into();
-            Err(StoreError::ConnectionLost { source }.into())
-        }
-    }
+    timeout(time_max, answer).await.unwrap_or_else(|_| {
+        let source = NoAnswer { time_max }.into();
+        Err(StoreError::ConnectionLost { source }.into())
+    })
 }

@@ -4,36 +4,24 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use es::{
     CheckpointError, CheckpointStore, Epoch, EventBatch, EventFilter, EventSource, EventStore,
-    Partition, Position, ProjectionName, ProjectionStore, ReadLimit, StoreError,
+    Partition, Position, ProjectionName, ProjectionStore, StoreError,
 };
-use futures_util::future::join;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::debug;
 
 use crate::attempts::Failing;
 use crate::batch::BatchError;
-use crate::handler_error::error_text;
 use crate::limits::answered_within;
 use crate::pace::Pace;
 use crate::registration::register;
-use crate::{HandlerError, Processor, ProcessorError, Projection, observe};
+use crate::setbacks::Setbacks;
+use crate::{HandlerError, Processor, ProcessorError, Projection};
 
 /// How long a checkpoint may trail what the run knows not to be for it.
 const EMPTY_SAVE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// The longest pause before work is tried again that the database undid.
-const UNDONE_PAUSE_MAX: Duration = Duration::from_secs(3);
-
-/// The longest pause before a database is asked again that could not be reached or cannot serve.
-const OUTAGE_PAUSE_MAX: Duration = Duration::from_secs(10);
-
-/// After how many failures in a row an operator is told.
-const TOLD_AFTER: usize = 3;
 
 /// When a run ends by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,13 +49,14 @@ pub(crate) enum Ended {
 }
 
 /// The state of one run.
+#[expect(clippy::struct_excessive_bools, reason = "each is known, or not, apart from the others")]
 pub(crate) struct Run<'a, S, P> {
     pub(super) processor: &'a Processor<S, P>,
     pub(super) name: ProjectionName,
     pub(super) partition: Partition,
     pub(super) hold: Hold,
     pub(super) shutdown: CancellationToken,
-    filter: Arc<EventFilter>,
+    pub(super) filter: Arc<EventFilter>,
     /// Whether the checkpoint is known; it is not after a setback.
     is_taken_up: bool,
     /// Whether the projection was ever found: then it is not made anew.
@@ -75,13 +64,13 @@ pub(crate) struct Run<'a, S, P> {
     pub(super) is_paused: bool,
     pub(super) epoch: Epoch,
     pub(super) replay_until: Position,
-    stop_at: Option<Position>,
+    pub(super) stop_at: Option<Position>,
     /// The checkpoint in the database, as this run last saw it.
     pub(super) saved: Position,
     /// Everything for this run up to here is handled; at or after `saved`.
     pub(super) reached: Position,
     /// What was read while the batch before it was handled, and after which position.
-    ahead: Option<(Position, EventBatch)>,
+    pub(super) ahead: Option<(Position, EventBatch)>,
     pub(super) pace: Pace,
     /// The event that fails.
     pub(super) failing: Option<Failing>,
@@ -91,13 +80,13 @@ pub(crate) struct Run<'a, S, P> {
     /// handles them one by one.
     pub(super) is_marked: bool,
     /// Whether the database holds an error of this run that was none of an event's.
-    has_told: bool,
+    pub(super) has_told: bool,
     is_schema_checked: bool,
     pub(super) last_save: Instant,
     pub(super) renew_at: Instant,
     /// When there last was something to do, and how long the run waited after the last poll.
     idle_since: Instant,
-    pause: Duration,
+    pub(super) pause: Duration,
 }
 
 /// What one step achieved.
@@ -217,36 +206,6 @@ where
         usize::try_from(self.processor.attempts_max.get()).unwrap_or(usize::MAX)
     }
 
-    /// Work is going on again.
-    async fn is_well(&mut self) {
-        self.processor.health.partition_is_well(&self.name, self.partition);
-        if std::mem::take(&mut self.has_told) {
-            info!("going on again");
-            self.tell("").await;
-        }
-    }
-
-    /// Says so wherever somebody may look: the log, the metrics, the health of the process and, if
-    /// the database can be reached, the partition's status.
-    async fn is_unwell(&mut self, retry: &Retry, attempts: usize, delay: Duration) {
-        observe::retried(&self.name);
-        let (name, partition) = (&self.name, self.partition);
-        let reason = error_text(&*retry.source);
-        self.processor.health.partition_fails(name, partition, false, reason.clone());
-        if attempts < TOLD_AFTER {
-            info!(reason, attempts, ?delay, "trying again");
-            return;
-        }
-        warn!(reason, attempts, ?delay, "cannot go on, trying again");
-        let is_unreachable =
-            matches!(retry.source.downcast_ref(), Some(StoreError::ConnectionLost { .. }));
-        // What the database did not learn when it was asked is learned by the next attempt.
-        if !is_unreachable && (attempts == TOLD_AFTER || attempts.is_multiple_of(10)) {
-            self.tell(&reason).await;
-            self.has_told = true;
-        }
-    }
-
     /// One step, and the pause after it; says whether the database did what it was asked.
     async fn advance(
         &mut self,
@@ -349,18 +308,18 @@ where
             self.is_taken_up = self.hold != Hold::Assigned;
             return Ok(Step::Held);
         }
-        let batch = match self.ahead.take().filter(|(after, _)| *after == self.reached) {
-            Some((_, batch)) => batch,
-            None => {
-                let slot = self.slot().await?;
-                let read = self.answered(self.read_after(self.reached, self.pace.limit()));
-                // Dropped in the middle, it takes its connection with it.
-                let Some(batch) = self.shutdown.run_until_cancelled(read).await else {
-                    return Ok(Step::Passed);
-                };
-                drop(slot);
-                batch.map_err(|error| self.store(error))?
-            }
+        let ahead = self.ahead.take().filter(|(after, _)| *after == self.reached);
+        let batch = if let Some((_, batch)) = ahead {
+            batch
+        } else {
+            let slot = self.slot().await?;
+            let read = self.answered(self.read_after(self.reached, self.pace.limit()));
+            // Dropped in the middle, it takes its connection with it.
+            let Some(batch) = self.shutdown.run_until_cancelled(read).await else {
+                return Ok(Step::Passed);
+            };
+            drop(slot);
+            batch.map_err(|error| self.store(error))?
         };
         if !batch.events.is_empty() {
             self.handle_and_read_ahead(batch).await?;
@@ -373,98 +332,6 @@ where
             self.save_reached().await?;
         }
         Ok(step)
-    }
-
-    /// While a batch is handled the next one is read, and no more than that, if there is likely to
-    /// be one. What the read fails with is met again by the next read.
-    async fn handle_and_read_ahead(&mut self, batch: EventBatch) -> Result<(), Setback> {
-        let through = batch.complete_through;
-        let is_full = self.pace.is_full(&batch);
-        self.pace.has_read(&batch);
-        let slot = self.free_slot();
-        let read = self.read_after(through, self.pace.limit());
-        let (shutdown, time_max) = (self.shutdown.clone(), self.processor.time_max);
-        let ahead = async move {
-            let _slot = slot.filter(|_| is_full)?;
-            shutdown.run_until_cancelled(answered_within(time_max, read)).await?.ok()
-        };
-        let (handled, ahead) = join(Box::pin(self.handle(batch)), ahead).await;
-        handled?;
-        self.ahead = ahead.map(|batch| (through, batch));
-        Ok(())
-    }
-
-    /// The right to use a connection for a batch or a read, if there is one now; what is inside
-    /// limits nothing if nothing is limited.
-    fn free_slot(&self) -> Option<Option<OwnedSemaphorePermit>> {
-        match &self.processor.slots {
-            None => Some(None),
-            Some(slots) => Arc::clone(slots).try_acquire_owned().ok().map(Some),
-        }
-    }
-
-    /// Waits for the right to use a connection, and keeps the lease meanwhile.
-    pub(super) async fn slot(&mut self) -> Result<Option<OwnedSemaphorePermit>, Setback> {
-        if let Some(slot) = self.free_slot() {
-            return Ok(slot);
-        }
-        let Some(slots) = self.processor.slots.clone() else {
-            return Ok(None);
-        };
-        let mut slot = None;
-        let wait = async { slot = slots.acquire_owned().await.ok() };
-        self.sleep(Duration::from_hours(24), wait).await?;
-        Ok(slot)
-    }
-
-    /// The answer of the database, if it comes in time.
-    pub(super) fn answered<T, E: From<StoreError>>(
-        &self,
-        answer: impl Future<Output = Result<T, E>>,
-    ) -> impl Future<Output = Result<T, E>> {
-        answered_within(self.processor.time_max, answer)
-    }
-
-    fn read_after(
-        &self,
-        after: Position,
-        limit: ReadLimit,
-    ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send + use<'a, S, P> {
-        let Processor { source, horizon, .. } = self.processor;
-        let (filter, stop_at) = (Arc::clone(&self.filter), self.stop_at);
-        // Processors that wait equally long share one answer per wait.
-        let (is_idle, age_max) = (!self.pause.is_zero(), self.pause / 2);
-        async move {
-            let store = source.store();
-            let may_read_dense = filter.is_unfiltered() && stop_at.is_none();
-            // While there is nothing to do, one question for the whole process says so. Something
-            // that was drawn may be readable below or beside what an open transaction holds back.
-            let ask = || horizon.horizon(&**source, after, age_max);
-            let known = if is_idle { Some(ask().await?) } else { None };
-            if known.is_some_and(|(_, end)| end <= after) {
-                return Ok(EventBatch::nothing(after));
-            }
-            if may_read_dense {
-                let mut conn = source.acquire().await?;
-                let batch = store.read_dense(&mut conn, after, limit).await?;
-                source.release(conn);
-                if !batch.is_nothing(after) {
-                    return Ok(batch);
-                }
-            }
-            let (position, _) = match known {
-                Some(known) => known,
-                None => ask().await?,
-            };
-            let through = position.min(stop_at.unwrap_or(Position::MAX));
-            if through <= after {
-                return Ok(EventBatch::nothing(after));
-            }
-            let mut conn = source.acquire().await?;
-            let batch = store.read_below(&mut conn, after, through, &filter, limit).await?;
-            source.release(conn);
-            Ok(batch)
-        }
     }
 
     pub(super) async fn save_reached(&mut self) -> Result<(), Setback> {
@@ -611,30 +478,6 @@ where
     ) -> ProcessorError {
         let (projection, partition) = (self.name.clone(), self.partition);
         ProcessorError::RetriesExhausted { projection, partition, position, attempts, source }
-    }
-}
-
-/// What went wrong in a row.
-#[derive(Debug, Default)]
-struct Setbacks {
-    count: usize,
-    pauses: Option<(bool, ExponentialBackoff)>,
-}
-
-impl Setbacks {
-    /// The pause before the next attempt: exponential, capped, with jitter, without an end.
-    fn next(&mut self, is_at_event: bool) -> Duration {
-        self.count = self.count.saturating_add(1);
-        let max = if is_at_event { UNDONE_PAUSE_MAX } else { OUTAGE_PAUSE_MAX };
-        let begin = || {
-            let pauses = ExponentialBuilder::new().with_min_delay(Duration::from_millis(5));
-            pauses.with_max_delay(max).without_max_times().with_jitter().build()
-        };
-        if self.pauses.as_ref().is_none_or(|(of, _)| *of != is_at_event) {
-            self.pauses = Some((is_at_event, begin()));
-        }
-        let next = self.pauses.as_mut().and_then(|(_, pauses)| pauses.next());
-        next.unwrap_or(max)
     }
 }
 

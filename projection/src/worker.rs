@@ -6,19 +6,17 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{ExponentialBuilder, Retryable};
 use es::{
-    CheckpointError, Epoch, EventSource, EventStore, Partition, PartitionState, Position,
-    ProjectionName, ProjectionState, ProjectionStore, StoreError, WorkerId,
+    CheckpointError, Epoch, EventSource, EventStore, Partition, Position, ProjectionName,
+    ProjectionState, ProjectionStore, StoreError, WorkerId,
 };
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
-use crate::batch::panic_message;
 use crate::handler_error::error_text;
 use crate::health::Health;
 use crate::horizon_watch::HorizonWatch;
@@ -29,9 +27,6 @@ use crate::registration::register;
 use crate::rescale::is_drained;
 use crate::run::{Ended, Hold};
 use crate::{Processor, ProcessorError, Projection, WorkerError, admin, observe};
-
-/// The first pause before a partition is given up again; each is twice as long, six at most.
-const RELEASE_PAUSE_MIN: Duration = Duration::from_millis(10);
 
 /// Works on projections together with other workers, in this process and others: each claims its
 /// share of every projection's partitions, for the time of a lease that it keeps renewing.
@@ -61,14 +56,14 @@ const RELEASE_PAUSE_MIN: Duration = Duration::from_millis(10);
 /// the same time, however many partitions there are. The worker needs one now and then to look
 /// around, and renewing a lease needs one: give the pool two more.
 pub struct Worker<S> {
-    source: Arc<S>,
-    id: WorkerId,
-    lease: Duration,
+    pub(super) source: Arc<S>,
+    pub(super) id: WorkerId,
+    pub(super) lease: Duration,
     poll_interval: Duration,
     stop_time_max: Duration,
     slots: Arc<Semaphore>,
     horizon: Arc<HorizonWatch>,
-    health: Health,
+    pub(super) health: Health,
     projections: Vec<Member>,
 }
 
@@ -80,9 +75,9 @@ const LEAVE_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// A projection, and how many partitions it gets if it is new.
 #[derive(Clone)]
-struct Member {
-    drive: Arc<dyn Drive>,
-    partitions: NonZeroU16,
+pub(super) struct Member {
+    pub(super) drive: Arc<dyn Drive>,
+    pub(super) partitions: NonZeroU16,
 }
 
 impl<S: EventSource> Worker<S> {
@@ -215,7 +210,7 @@ impl<S> fmt::Debug for Worker<S> {
 }
 
 /// A projection whose type the worker need not know.
-trait Drive: Send + Sync {
+pub(super) trait Drive: Send + Sync {
     fn name(&self) -> ProjectionName;
 
     fn drive(
@@ -246,26 +241,26 @@ where
 }
 
 /// One run of a worker.
-struct Shift<'a, S> {
-    worker: &'a Worker<S>,
-    stop_all: CancellationToken,
-    tasks: JoinSet<Result<Ended, ProcessorError>>,
-    running: BTreeMap<(ProjectionName, u16), Running>,
+pub(super) struct Shift<'a, S> {
+    pub(super) worker: &'a Worker<S>,
+    pub(super) stop_all: CancellationToken,
+    pub(super) tasks: JoinSet<Result<Ended, ProcessorError>>,
+    pub(super) running: BTreeMap<(ProjectionName, u16), Running>,
     /// The partitions that stand still before an event that cannot be handled.
-    failed: BTreeMap<(ProjectionName, u16), (Partition, Epoch)>,
+    pub(super) failed: BTreeMap<(ProjectionName, u16), (Partition, Epoch)>,
     /// The projections that were deleted, so that it is said once.
-    deleted: BTreeSet<ProjectionName>,
+    pub(super) deleted: BTreeSet<ProjectionName>,
 }
 
 /// A partition that is being worked on.
-struct Running {
-    task: Id,
-    partition: Partition,
-    epoch: Epoch,
-    stop: CancellationToken,
+pub(super) struct Running {
+    pub(super) task: Id,
+    pub(super) partition: Partition,
+    pub(super) epoch: Epoch,
+    pub(super) stop: CancellationToken,
 }
 
-type Finished = Result<(Id, Result<Ended, ProcessorError>), JoinError>;
+pub(super) type Finished = Result<(Id, Result<Ended, ProcessorError>), JoinError>;
 
 impl<'a, S: EventSource> Shift<'a, S> {
     fn new(worker: &'a Worker<S>, shutdown: &CancellationToken) -> Self {
@@ -337,7 +332,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
     }
 
     /// The answer of the database, if it comes while the lease lasts.
-    fn answered<T, E: From<StoreError>>(
+    pub(super) fn answered<T, E: From<StoreError>>(
         &self,
         answer: impl Future<Output = Result<T, E>>,
     ) -> impl Future<Output = Result<T, E>> {
@@ -485,106 +480,6 @@ impl<'a, S: EventSource> Shift<'a, S> {
         let held = self.failed.remove(&(name.clone(), index))?;
         self.worker.health.partition_is_well(name, held.0);
         Some(held)
-    }
-
-    async fn claim(&mut self, member: &Member, state: &PartitionState) -> Result<(), StoreError> {
-        let Worker { source, id, lease, .. } = self.worker;
-        let (name, partition, lease) = (member.drive.name(), state.partition, *lease);
-        let claim = async {
-            let mut tx = source.begin_within(lease).await?;
-            match source.store().claim(&mut tx, &name, partition, id, lease).await? {
-                None => source.rollback(tx).await.map(|()| None),
-                epoch => source.commit(tx).await.map(|()| epoch),
-            }
-        };
-        let Some(epoch) = answered_within::<_, StoreError>(lease, claim).await? else {
-            return Ok(());
-        };
-        info!(
-            projection = %name,
-            %partition,
-            epoch = epoch.get(),
-            from = state.owner.as_ref().map(tracing::field::display),
-            "claimed a partition"
-        );
-        let stop = self.stop_all.child_token();
-        let drive = Arc::clone(&member.drive);
-        let task = drive.drive(partition, Hold::Leased { epoch, lease }, stop.clone());
-        let task = self.tasks.spawn(task.in_current_span()).id();
-        let running = Running { task, partition, epoch, stop };
-        self.running.insert((name, partition.index()), running);
-        Ok(())
-    }
-
-    /// Gives up the partition of a task that has ended, or keeps it where it stands still.
-    async fn ended(&mut self, finished: Finished) {
-        let task = match &finished {
-            Ok((task, _)) => *task,
-            Err(error) => error.id(),
-        };
-        let key = self.running.iter().find(|(_, running)| running.task == task);
-        let Some(key) = key.map(|(key, _)| key.clone()) else {
-            return;
-        };
-        let Some(Running { partition, epoch, .. }) = self.running.remove(&key) else {
-            return;
-        };
-        let name = key.0.clone();
-        let reason = match finished {
-            Ok((_, Ok(ended))) => {
-                self.worker.health.partition_is_well(&name, partition);
-                if ended == Ended::Lost {
-                    info!(projection = %name, %partition, "lost a partition");
-                } else if let Err(error) = self.release(&name, partition, epoch).await {
-                    // It is free when its lease is over.
-                    debug!(error = &error as &dyn std::error::Error, "could not give it up");
-                }
-                return;
-            }
-            Ok((_, Err(failure))) => error_text(&failure),
-            Err(panicked) => match panicked.try_into_panic() {
-                Ok(payload) => format!("panicked: {}", panic_message(&*payload)),
-                Err(error) => error.to_string(),
-            },
-        };
-        error!(reason, projection = %name, %partition, "a partition stands still");
-        self.worker.health.partition_fails(&name, partition, true, reason);
-        self.failed.insert(key, (partition, epoch));
-    }
-
-    /// Gives a partition up, if the database lets it; otherwise it is free when the lease is over.
-    async fn release(
-        &self,
-        name: &ProjectionName,
-        partition: Partition,
-        epoch: Epoch,
-    ) -> Result<(), StoreError> {
-        let source = &*self.worker.source;
-        let release = || async {
-            let mut conn = source.acquire().await?;
-            source.store().release(&mut conn, name, partition, epoch).await?;
-            source.release(conn);
-            Ok(())
-        };
-        let release = || self.answered::<(), StoreError>(release());
-        let pauses = ExponentialBuilder::new().with_min_delay(RELEASE_PAUSE_MIN).with_max_times(6);
-        release.retry(pauses).sleep(tokio::time::sleep).when(StoreError::is_retryable).await
-    }
-
-    /// Gives up whatever still has this worker's name, such as a partition that stands still or
-    /// one that was claimed without an answer, and takes the worker out of the count.
-    async fn leave(&self, name: &ProjectionName) -> Result<(), StoreError> {
-        let Worker { source, id, .. } = self.worker;
-        let mut conn = source.acquire().await?;
-        let partitions = source.store().partitions(&mut conn, name).await?;
-        source.release(conn);
-        for state in partitions.iter().filter(|state| state.owner.as_ref() == Some(id)) {
-            self.release(name, state.partition, state.epoch).await?;
-        }
-        let mut conn = source.acquire().await?;
-        source.store().leave(&mut conn, name, id).await?;
-        source.release(conn);
-        Ok(())
     }
 
     fn store(&self, source: StoreError) -> WorkerError {

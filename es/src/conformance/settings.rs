@@ -128,7 +128,7 @@ pub async fn a_deleted_projection_is_gone<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     store.register("p", Partition::new(0, 3).expect("a partition")).await.expect("new");
     store.append(&thing("a"), &[event(1)]).await;
-    let letter = DeadLetter::failed(&store.log().await[0], 2, "poison".to_owned());
+    let letter = DeadLetter::failed(&store.log().await[0], 2, "poison");
     let mut tx = store.begin().await;
     store.store().heartbeat(&mut tx, &name("p"), &worker("a"), LONG).await.expect("noted");
     store.store().put_dead_letters(&mut tx, &name("p"), &[letter]).await.expect("parked");

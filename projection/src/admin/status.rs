@@ -128,9 +128,9 @@ pub async fn status_of<S: EventSource>(
         return Ok(None);
     };
     let horizon = source.store().horizon(&mut conn, Position::START).await?;
-    let status = look_at(source.store(), &mut conn, state, &horizon).await?;
+    let found = look_at(source.store(), &mut conn, state, &horizon).await?;
     source.release(conn);
-    Ok(Some(status))
+    Ok(Some(found))
 }
 
 async fn look_at<T: ProjectionStore>(

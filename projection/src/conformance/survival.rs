@@ -255,8 +255,12 @@ where
             assert!(troubles.iter().any(|one| one.reason.contains("number 3")), "{troubles:?}");
             let told = async || {
                 let status = admin::status_of(&*stage.source, &name()).await.expect("the status");
-                let state = &status.expect("it is there").partitions[0].state;
-                state.last_error.as_deref().is_some_and(|error| error.contains("number 3"))
+                let partition = &status.expect("it is there").partitions[0];
+                partition
+                    .state
+                    .last_error
+                    .as_deref()
+                    .is_some_and(|error| error.contains("number 3"))
             };
             until("an operator sees it", told).await;
             fated.cure();

@@ -1,0 +1,125 @@
+//! How a worker comes to a partition, keeps it where it stands still, and gives it up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable};
+use es::{
+    Epoch, EventSource, Partition, PartitionState, ProjectionName, ProjectionStore, StoreError,
+};
+use tracing::{Instrument, debug, error, info};
+
+use crate::batch::panic_message;
+use crate::handler_error::error_text;
+use crate::limits::answered_within;
+use crate::run::{Ended, Hold};
+use crate::worker::{Finished, Member, Running, Shift, Worker};
+
+/// The first pause before a partition is given up again; each is twice as long, six at most.
+const RELEASE_PAUSE_MIN: Duration = Duration::from_millis(10);
+
+impl<S: EventSource> Shift<'_, S> {
+    pub(super) async fn claim(
+        &mut self,
+        member: &Member,
+        state: &PartitionState,
+    ) -> Result<(), StoreError> {
+        let Worker { source, id, lease, .. } = self.worker;
+        let (name, partition, lease) = (member.drive.name(), state.partition, *lease);
+        let claim = async {
+            let mut tx = source.begin_within(lease).await?;
+            match source.store().claim(&mut tx, &name, partition, id, lease).await? {
+                None => source.rollback(tx).await.map(|()| None),
+                epoch => source.commit(tx).await.map(|()| epoch),
+            }
+        };
+        let Some(epoch) = answered_within::<_, StoreError>(lease, claim).await? else {
+            return Ok(());
+        };
+        info!(
+            projection = %name,
+            %partition,
+            epoch = epoch.get(),
+            from = state.owner.as_ref().map(tracing::field::display),
+            "claimed a partition"
+        );
+        let stop = self.stop_all.child_token();
+        let drive = Arc::clone(&member.drive);
+        let task = drive.drive(partition, Hold::Leased { epoch, lease }, stop.clone());
+        let task = self.tasks.spawn(task.in_current_span()).id();
+        let running = Running { task, partition, epoch, stop };
+        self.running.insert((name, partition.index()), running);
+        Ok(())
+    }
+
+    /// Gives up the partition of a task that has ended, or keeps it where it stands still.
+    pub(super) async fn ended(&mut self, finished: Finished) {
+        let task = match &finished {
+            Ok((task, _)) => *task,
+            Err(error) => error.id(),
+        };
+        let key = self.running.iter().find(|(_, running)| running.task == task);
+        let Some(key) = key.map(|(key, _)| key.clone()) else {
+            return;
+        };
+        let Some(Running { partition, epoch, .. }) = self.running.remove(&key) else {
+            return;
+        };
+        let name = key.0.clone();
+        let reason = match finished {
+            Ok((_, Ok(ended))) => {
+                self.worker.health.partition_is_well(&name, partition);
+                if ended == Ended::Lost {
+                    info!(projection = %name, %partition, "lost a partition");
+                } else if let Err(error) = self.release(&name, partition, epoch).await {
+                    // It is free when its lease is over.
+                    debug!(error = &error as &dyn std::error::Error, "could not give it up");
+                }
+                return;
+            }
+            Ok((_, Err(failure))) => error_text(&failure),
+            Err(panicked) => match panicked.try_into_panic() {
+                Ok(payload) => format!("panicked: {}", panic_message(&*payload)),
+                Err(error) => error.to_string(),
+            },
+        };
+        error!(reason, projection = %name, %partition, "a partition stands still");
+        self.worker.health.partition_fails(&name, partition, true, reason);
+        self.failed.insert(key, (partition, epoch));
+    }
+
+    /// Gives a partition up, if the database lets it; otherwise it is free when the lease is over.
+    pub(super) async fn release(
+        &self,
+        name: &ProjectionName,
+        partition: Partition,
+        epoch: Epoch,
+    ) -> Result<(), StoreError> {
+        let source = &*self.worker.source;
+        let release = || async {
+            let mut conn = source.acquire().await?;
+            source.store().release(&mut conn, name, partition, epoch).await?;
+            source.release(conn);
+            Ok(())
+        };
+        let release = || self.answered::<(), StoreError>(release());
+        let pauses = ExponentialBuilder::new().with_min_delay(RELEASE_PAUSE_MIN).with_max_times(6);
+        release.retry(pauses).sleep(tokio::time::sleep).when(StoreError::is_retryable).await
+    }
+
+    /// Gives up whatever still has this worker's name, such as a partition that stands still or
+    /// one that was claimed without an answer, and takes the worker out of the count.
+    pub(super) async fn leave(&self, name: &ProjectionName) -> Result<(), StoreError> {
+        let Worker { source, id, .. } = self.worker;
+        let mut conn = source.acquire().await?;
+        let partitions = source.store().partitions(&mut conn, name).await?;
+        source.release(conn);
+        for state in partitions.iter().filter(|state| state.owner.as_ref() == Some(id)) {
+            self.release(name, state.partition, state.epoch).await?;
+        }
+        let mut conn = source.acquire().await?;
+        source.store().leave(&mut conn, name, id).await?;
+        source.release(conn);
+        Ok(())
+    }
+}
