@@ -1,19 +1,19 @@
 //! What SQLite's errors mean to a caller.
 
+mod codes;
+
+use std::error::Error;
+use std::io;
+
 use es::{Cause, StoreError, TransactionState};
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::SqliteError;
 use thiserror::Error;
+
+use codes::{Kind, code_kind};
 
 /// What `migrate-gen --database` calls it.
 pub(crate) const DATABASE: &str = "sqlite";
-
-/// Primary result codes, <https://www.sqlite.org/rescode.html>.
-const SQLITE_ERROR: u32 = 1;
-const SQLITE_BUSY: u32 = 5;
-const SQLITE_LOCKED: u32 = 6;
-const SQLITE_TOOBIG: u32 = 18;
-
-/// Extended result codes.
-const SQLITE_CONSTRAINT_UNIQUE: u32 = 2067;
 
 /// Another connection is writing.
 #[derive(Debug, Error)]
@@ -25,65 +25,105 @@ struct Busy(#[source] sqlx::Error);
 
 /// Sorts an error by what the caller can do about it.
 pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
+    let retryable = |transaction, error: sqlx::Error| StoreError::Retryable {
+        transaction,
+        source: error.into(),
+    };
     match kind(&error) {
         Kind::Busy => StoreError::Retryable {
             transaction: TransactionState::MustRollBack,
             source: Box::new(Busy(error)),
         },
+        Kind::Again => retryable(TransactionState::MustRollBack, error),
+        Kind::TransactionEnded => retryable(TransactionState::Ended, error),
+        Kind::NoTransaction => StoreError::NoTransaction {
+            reason: "what is sent now would commit by itself: an error that ended it may have been \
+                     hidden, or it was committed or rolled back by a statement",
+            source: error.into(),
+        },
+        Kind::Unable => StoreError::Unavailable { source: error.into() },
+        Kind::Damaged => StoreError::Damaged { source: error.into() },
         Kind::NoConnection => StoreError::ConnectionLost { source: error.into() },
+        Kind::NoneInTime => StoreError::PoolTimedOut { source: error.into() },
         Kind::NoTable => {
             StoreError::SchemaMissing { database: DATABASE, options: None, source: error.into() }
         }
         Kind::TooLarge => StoreError::TooLarge { source: error.into() },
         Kind::Undecodable => StoreError::corrupt(error.to_string()),
-        Kind::UniqueViolation | Kind::Other => StoreError::database(error),
+        Kind::UniqueViolation | Kind::Statement => StoreError::database(error),
     }
 }
 
-/// Whose fault an error of the driver is.
-pub(crate) fn error_cause(error: &sqlx::Error) -> Cause {
-    match kind(error) {
-        Kind::Busy | Kind::NoConnection => Cause::Transaction,
-        _ => Cause::Statement,
+/// Whose fault an error is, if it is the driver's: the driver's own type, what it wraps, or what
+/// shows when somebody has wrapped it transparently, which hides its outermost layer.
+pub(crate) fn error_cause(error: &(dyn Error + 'static)) -> Option<Cause> {
+    if let Some(error) = error.downcast_ref::<sqlx::Error>() {
+        return Some(kind_cause(kind(error)));
     }
+    if let Some(error) = error.downcast_ref::<Box<dyn DatabaseError>>() {
+        return Some(kind_cause(database_kind(&**error)));
+    }
+    if let Some(error) = error.downcast_ref::<SqliteError>() {
+        return Some(kind_cause(database_kind(error)));
+    }
+    if let Some(error) = error.downcast_ref::<io::Error>() {
+        return is_of_the_machine(error.kind()).then_some(Cause::Server);
+    }
+    let text = error.to_string();
+    let hidden = [
+        sqlx::Error::PoolTimedOut,
+        sqlx::Error::PoolClosed,
+        sqlx::Error::WorkerCrashed,
+        sqlx::Error::BeginFailed,
+        sqlx::Error::InvalidSavePointStatement,
+    ];
+    let is_hidden = hidden.iter().any(|hidden| text == hidden.to_string());
+    is_hidden.then_some(Cause::Transaction)
+}
+
+fn kind_cause(kind: Kind) -> Cause {
+    match kind {
+        Kind::Unable | Kind::Damaged => Cause::Server,
+        Kind::Busy
+        | Kind::Again
+        | Kind::TransactionEnded
+        | Kind::NoTransaction
+        | Kind::NoneInTime
+        | Kind::NoConnection => Cause::Transaction,
+        Kind::NoTable
+        | Kind::TooLarge
+        | Kind::Undecodable
+        | Kind::UniqueViolation
+        | Kind::Statement => Cause::Statement,
+    }
+}
+
+/// SQLite runs in this process, so what the machine lacks it lacks, too.
+fn is_of_the_machine(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{OutOfMemory, QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(kind, OutOfMemory | QuotaExceeded | ReadOnlyFilesystem | StorageFull)
 }
 
 /// Whether the unique index of the event ids refused a row.
 pub(crate) fn is_taken_event_id(error: &sqlx::Error) -> bool {
     let sqlx::Error::Database(error) = error else { return false };
-    database_kind(error.as_ref()) == Kind::UniqueViolation && error.message().ends_with(".event_id")
-}
-
-#[derive(Debug, PartialEq)]
-enum Kind {
-    Busy,
-    NoConnection,
-    NoTable,
-    TooLarge,
-    Undecodable,
-    UniqueViolation,
-    Other,
+    database_kind(&**error) == Kind::UniqueViolation && error.message().ends_with(".event_id")
 }
 
 fn kind(error: &sqlx::Error) -> Kind {
     match error {
-        sqlx::Error::Database(error) => database_kind(error.as_ref()),
-        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolTimedOut => {
+        sqlx::Error::Database(error) => database_kind(&**error),
+        sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => {
             Kind::NoConnection
         }
+        sqlx::Error::PoolTimedOut => Kind::NoneInTime,
+        sqlx::Error::BeginFailed | sqlx::Error::InvalidSavePointStatement => Kind::Again,
         sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_) => Kind::Undecodable,
-        _ => Kind::Other,
+        _ => Kind::Statement,
     }
 }
 
-fn database_kind(error: &dyn sqlx::error::DatabaseError) -> Kind {
-    let code: u32 = error.code().and_then(|code| code.parse().ok()).unwrap_or(SQLITE_ERROR);
-    match code & 0xff {
-        _ if code == SQLITE_CONSTRAINT_UNIQUE => Kind::UniqueViolation,
-        SQLITE_BUSY | SQLITE_LOCKED => Kind::Busy,
-        SQLITE_TOOBIG => Kind::TooLarge,
-        // SQLite has one code for every mistake in a statement; only the message tells them apart.
-        SQLITE_ERROR if error.message().starts_with("no such table") => Kind::NoTable,
-        _ => Kind::Other,
-    }
+fn database_kind(error: &dyn DatabaseError) -> Kind {
+    let code = error.code().and_then(|code| code.parse().ok());
+    code.map_or(Kind::Statement, |code| code_kind(code, error.message()))
 }

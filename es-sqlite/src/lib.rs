@@ -21,6 +21,14 @@
 //! sqlx's pool pings a connection before it hands it out (`test_before_acquire`); switch that
 //! off for SQLite, where it buys nothing.
 //!
+//! # Errors that end the transaction
+//!
+//! On a full disk, an I/O error, `on conflict rollback`, an interrupted statement and a few others
+//! SQLite rolls the whole transaction back by itself. [`es::StoreError::transaction`] then says
+//! [`Ended`](es::TransactionState::Ended): what is sent next would commit by itself, so drop the
+//! transaction. sqlx goes on to count it as open, and the connection is useless to whoever takes it
+//! from the pool next; [`restore`] makes it usable, by itself if the pool is told so.
+//!
 //! # Example
 //!
 //! ```
@@ -49,6 +57,8 @@
 //! ```
 
 mod abandoned;
+mod clock;
+mod ended;
 mod error;
 mod projection_statements;
 mod projections;
@@ -57,7 +67,10 @@ mod schema;
 mod source;
 mod statements;
 mod store;
+mod transaction;
 
+pub use abandoned::restore;
 pub use source::SqliteSource;
 pub use sqlx;
 pub use store::SqliteEventStore;
+pub use transaction::SqliteTransaction;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use es::{
     AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
-    ExpectedVersion, Horizon, Insertion, Position, ReadWindow, StoreError, Stream, StreamId,
-    TableNames, Version, VersionRange, WindowEvents, append_guarded,
+    ExpectedVersion, Horizon, Insertion, Position, ReadLimit, ReadWindow, StoreError, Stream,
+    StreamId, TableNames, Version, VersionRange, WindowEvents, append_guarded,
 };
 use sqlx::SqliteConnection;
 
+use crate::ended::tell;
 use crate::error::{is_taken_event_id, store_error};
 use crate::projection_statements::ProjectionStatements;
 use crate::record;
@@ -38,6 +39,30 @@ impl Default for SqliteEventStore {
     }
 }
 
+impl SqliteEventStore {
+    /// SQLite says that the disk is full if there is no position left, too.
+    async fn refused(&self, conn: &mut SqliteConnection, error: StoreError) -> StoreError {
+        if !matches!(error, StoreError::Unavailable { .. }) {
+            return error;
+        }
+        let horizon = self.horizon(&mut *conn, Position::START).await;
+        if let Err(corrupt @ StoreError::Corrupt { .. }) = horizon {
+            return corrupt;
+        }
+        let last = ReadWindow::dense(Position::MAX.previous(), ReadLimit::default());
+        let last = self.read_window(conn, last, &EventFilter::default()).await;
+        let is_exhausted = horizon.is_ok_and(|horizon| horizon.end == Position::MAX)
+            || last.is_ok_and(|last| !last.events().is_empty());
+        if !is_exhausted {
+            return error;
+        }
+        StoreError::corrupt(
+            "no position is left, because somebody gave an event the largest there is: delete that \
+             event and set the table's row in sqlite_sequence back",
+        )
+    }
+}
+
 impl EventStore for SqliteEventStore {
     type Connection = SqliteConnection;
 
@@ -48,7 +73,10 @@ impl EventStore for SqliteEventStore {
         expected: ExpectedVersion,
         events: &[Event],
     ) -> Result<AppendResult, AppendError> {
-        append_guarded(self, conn, stream, expected, events).await
+        match append_guarded(self, conn, stream, expected, events).await {
+            Ok(result) => Ok(result),
+            Err(error) => Err(tell(conn, error).await),
+        }
     }
 
     async fn stream_version(
@@ -154,11 +182,11 @@ impl AppendStatements for SqliteEventStore {
                 .bind(event.trace_id())
                 .bind(event.created_at().timestamp_micros());
         }
-        match insert.fetch_all(conn).await {
+        match insert.fetch_all(&mut *conn).await {
             Ok(rows) => record::inserted(&rows),
             // An event id is taken. SQLite undoes the statement, not the transaction.
             Err(error) if is_taken_event_id(&error) => Ok(Insertion::Rejected),
-            Err(error) => Err(store_error(error)),
+            Err(error) => Err(self.refused(conn, store_error(error)).await),
         }
     }
 

@@ -75,6 +75,15 @@ pub enum TransactionState {
     Ended,
 }
 
+/// The database has ended the transaction together with a statement that failed: the source of a
+/// [`StoreError`] whose [`transaction`](StoreError::transaction) is [`TransactionState::Ended`].
+#[derive(Debug, Error)]
+#[error("the transaction has ended with it: drop it before the next statement")]
+pub struct TransactionEnded {
+    /// What the driver said.
+    pub source: BoxError,
+}
+
 /// The database did not do what it was asked.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -123,6 +132,13 @@ pub enum StoreError {
     MissingRight {
         /// What the statement needs.
         needed: String,
+        /// What the driver said.
+        source: BoxError,
+    },
+
+    /// The database finds its own file damaged. Nothing that is written now can be relied on.
+    #[error("the database says that its file is damaged: stop writing, keep a copy, restore it")]
+    Damaged {
         /// What the driver said.
         source: BoxError,
     },
@@ -273,13 +289,16 @@ impl StoreError {
 
     /// Whether the same work may succeed in a new transaction, on a new connection if need be.
     pub fn is_retryable(&self) -> bool {
-        self.cause().is_some_and(|cause| cause > Cause::Statement)
+        let is_damaged = matches!(self, StoreError::Damaged { .. });
+        !is_damaged && self.cause().is_some_and(|cause| cause > Cause::Statement)
     }
 
     /// Whose fault it is, where the error says so.
     pub fn cause(&self) -> Option<Cause> {
         match self {
-            StoreError::Unavailable { .. } | StoreError::MissingRight { .. } => Some(Cause::Server),
+            StoreError::Unavailable { .. }
+            | StoreError::MissingRight { .. }
+            | StoreError::Damaged { .. } => Some(Cause::Server),
             StoreError::Retryable { .. }
             | StoreError::ConnectionLost { .. }
             | StoreError::PoolTimedOut { .. } => Some(Cause::Transaction),
@@ -290,11 +309,21 @@ impl StoreError {
     /// What has become of the caller's transaction, where the error says so.
     pub fn transaction(&self) -> Option<TransactionState> {
         match self {
-            StoreError::Retryable { transaction, .. } => Some(*transaction),
-            StoreError::Unavailable { .. } | StoreError::MissingRight { .. } => {
-                Some(TransactionState::MustRollBack)
+            StoreError::Unavailable { source }
+            | StoreError::Damaged { source }
+            | StoreError::TooLarge { source }
+            | StoreError::Database { source }
+                if source.is::<TransactionEnded>() =>
+            {
+                Some(TransactionState::Ended)
             }
-            StoreError::ConnectionLost { .. } => Some(TransactionState::Ended),
+            StoreError::Retryable { transaction, .. } => Some(*transaction),
+            StoreError::Unavailable { .. }
+            | StoreError::MissingRight { .. }
+            | StoreError::Damaged { .. } => Some(TransactionState::MustRollBack),
+            StoreError::ConnectionLost { .. } | StoreError::NoTransaction { .. } => {
+                Some(TransactionState::Ended)
+            }
             _ => None,
         }
     }

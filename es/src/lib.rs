@@ -47,7 +47,7 @@ pub use checkpoint::{
     Checkpoint, CheckpointError, CheckpointMove, CheckpointRecord, CheckpointStore, Epoch,
     PartitionCheckpoint, ProjectionName,
 };
-pub use error::{AppendError, Cause, StoreError, TransactionState, cause};
+pub use error::{AppendError, Cause, StoreError, TransactionEnded, TransactionState, cause};
 pub use event::{Event, InvalidEvent};
 pub use filter::EventFilter;
 pub use identifier::{IDENTIFIER_BYTES_MAX, InvalidIdentifier};

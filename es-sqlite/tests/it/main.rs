@@ -1,10 +1,15 @@
 //! The SQLite store against the clauses every store must hold, and what is SQLite's own.
 
 mod bad_input;
+mod codes;
+mod columns;
 mod connections;
+mod dropped;
+mod ended;
 mod harness;
 mod plans;
 mod schema_check;
+mod time_limits;
 
 /// The clauses. SQLite has one writer at a time, so `concurrent_appenders` is not claimed.
 mod sqlite_conformance {
