@@ -73,7 +73,7 @@ async fn end(way: usize, conn: &mut SqliteConnection) -> Option<&'static str> {
     let mut savepoint = conn.begin().await.expect("a savepoint");
     let mut inner = savepoint.begin().await.expect("a savepoint");
     let _ = run(&mut inner, sql).await;
-    if way % 2 == 0 {
+    if way.is_multiple_of(2) {
         let _ = inner.rollback().await;
         drop(savepoint);
     } else {
