@@ -20,6 +20,9 @@
 --    are looked up one by one, in a subquery that cannot become a join: a plan that was made while
 --    the table was empty, and is kept, must not scan it when it is large; the step down the index
 --    says `order by … limit 1` for the same reason.
+--    Nothing may be visible above the sequence's last value: if something is, the sequence has gone
+--    back, and the append would land where readers have been. Usually that is a step down the index
+--    to its end, where there is nothing but what others have drawn since.
 -- 2. registered: tells readers that positions above `low` are about to appear. A shared lock, so
 --    appenders never wait for each other; it ends with the transaction or the savepoint by
 --    itself. It is taken before any position is drawn, so every position drawn is above `low`.
@@ -76,6 +79,13 @@ with
         offset 0
       ) as stream, {sequence}
       where ($5::bigint is null or stream.version = $5)
+        and (
+          select global_position
+          from {events}
+          where global_position > last_value - (not is_called)::integer
+          order by global_position
+          limit 1
+        ) is null
         and (
           (
             $24::uuid is not null

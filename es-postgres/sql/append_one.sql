@@ -49,8 +49,14 @@ from (
     ) as version
     offset 0
   ) as accepted, {sequence}
-  where $5::bigint is null
-    or accepted.version = $5
+  where ($5::bigint is null or accepted.version = $5)
+    and (
+      select global_position
+      from {events}
+      where global_position > last_value - (not is_called)::integer
+      order by global_position
+      limit 1
+    ) is null
   offset 0
 ) as registered
 on conflict do nothing

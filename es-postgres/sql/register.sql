@@ -11,5 +11,13 @@ select
         (last_value - (not is_called)::integer)::bit(32)::integer
       )::text
       || set_config({registered_setting}, 'yes', true)
-  end as lock
+  end as lock,
+  last_value - (not is_called)::integer as last_position,
+  (
+    select global_position
+    from {events}
+    where global_position > last_value - (not is_called)::integer
+    order by global_position desc
+    limit 1
+  ) as position_above
 from {sequence}

@@ -1,6 +1,7 @@
 //! From the row of `horizon.sql` to the horizon, or to the reason why there is none.
 
-use std::time::Duration;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use es::{Horizon, HorizonHolder, Position, StoreError};
 use sqlx::Row;
@@ -9,9 +10,14 @@ use sqlx::postgres::PgRow;
 use crate::error::store_error;
 use crate::record::number;
 
+const WARNING_INTERVAL: Duration = Duration::from_mins(1);
+
 /// The horizon, if the connection it was read on is one whose later reads it holds for.
 pub(crate) fn horizon(row: &PgRow) -> Result<Horizon, StoreError> {
     refuse_unsafe(row)?;
+    if let Some(session) = row.try_get::<Option<&str>, _>(7).map_err(store_error)? {
+        warn_of(session);
+    }
     let end: Position = number(row, 0)?;
     let low = row.try_get::<Option<i64>, _>(1).map_err(store_error)?;
     let Some(low) = low else {
@@ -28,6 +34,20 @@ pub(crate) fn horizon(row: &PgRow) -> Result<Horizon, StoreError> {
         open_for: open_for.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok()),
     };
     Ok(Horizon { position, end, held_by: vec![holder] })
+}
+
+/// Warns once a minute.
+fn warn_of(session: &str) {
+    static LAST: Mutex<Option<Instant>> = Mutex::new(None);
+    let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
+    if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
+        *last = Some(Instant::now());
+        tracing::warn!(
+            session,
+            "ignored an advisory lock on the events table that no append has taken: see what the \
+             session is, and whether its role should be allowed to take advisory locks"
+        );
+    }
 }
 
 fn refuse_unsafe(row: &PgRow) -> Result<(), StoreError> {

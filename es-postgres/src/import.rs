@@ -22,8 +22,8 @@ impl ImportStatements for PgEventStore {
         if let Err(error) = sqlx::raw_sql(savepoint).execute(&mut *conn).await {
             return Err(no_transaction(error));
         }
-        self.execute(conn, &self.statements().register, |query| query).await?;
-        Ok(())
+        let row = self.fetch_one(conn, &self.statements().register, |query| query).await?;
+        self.check_positions(&row, 1)
     }
 
     async fn stream_versions(

@@ -45,6 +45,16 @@
 //! [`StoreError::UnsafeRead`](es::StoreError::UnsafeRead). All connections of a [`PgSource`] must
 //! lead to the same server: no balancer that sends reads elsewhere, and no logical replica.
 //!
+//! # What a hostile role can do
+//!
+//! Any role that can connect may take advisory locks, also without a right to a table. Such a lock
+//! is ignored, with a warning that names the session, if its key is below every position or its
+//! session is in no transaction. Inside an open transaction it looks like an append's: with the key
+//! of an early position it holds the projections back until the transaction ends, and
+//! [`Horizon::held_by`](es::Horizon::held_by) names the session to end. It cannot make a reader skip
+//! an event. To rule it out, revoke `execute` on the `pg_advisory…` functions from `public` and
+//! grant it to the roles of the application.
+//!
 //! # Poolers
 //!
 //! sqlx prepares statements by name. A PgBouncer in transaction mode must know how to carry those

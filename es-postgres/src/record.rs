@@ -6,10 +6,11 @@ use es::{
     PartitionState, Position, ProjectionName, ProjectionState, StoreError, StreamId, Version,
     WorkerId,
 };
-use sqlx::Row;
 use sqlx::postgres::PgRow;
+use sqlx::{Row, TypeInfo, ValueRef};
 
 use crate::error::store_error;
+use crate::event_row;
 
 /// The row of `append_one.sql`.
 pub(crate) fn inserted_one(rows: &[PgRow]) -> Result<Insertion, StoreError> {
@@ -29,16 +30,18 @@ fn versions_and_positions(rows: &[PgRow]) -> Result<Vec<(Version, Position)>, St
     rows.iter().map(|row| Ok((number(row, 0)?, number(row, 1)?))).collect()
 }
 
-/// A row of `existing_events.sql`.
-pub(crate) fn existing_event(row: &PgRow) -> Result<ExistingEvent, StoreError> {
+/// A row of `existing_events.sql`; `None` for the one that only says where the sequence stands.
+pub(crate) fn existing_event(row: &PgRow) -> Result<Option<ExistingEvent>, StoreError> {
+    let event_id: Option<uuid::Uuid> = row.try_get(0).map_err(store_error)?;
+    let Some(event_id) = event_id else { return Ok(None) };
     let text = |column: usize| row.try_get::<&str, _>(column).map_err(store_error);
     let stream = StreamId::new(text(1)?, text(2)?, text(3)?);
-    Ok(ExistingEvent {
-        event_id: row.try_get(0).map_err(store_error)?,
+    Ok(Some(ExistingEvent {
+        event_id,
         stream: stream.map_err(|error| StoreError::corrupt(error.to_string()))?,
         version: number(row, 4)?,
         position: number(row, 5)?,
-    })
+    }))
 }
 
 /// A row of `checkpoints.sql`.
@@ -112,8 +115,22 @@ pub(crate) fn dead_letter(row: &PgRow) -> Result<DeadLetter, StoreError> {
         aggregate_id: row.try_get(3).map_err(store_error)?,
         attempts: row.try_get::<i32, _>(4).map_err(store_error)?.into(),
         error: row.try_get(5).map_err(store_error)?,
-        parked_at: row.try_get(6).map_err(store_error)?,
+        parked_at: time(row, 6)?,
     })
+}
+
+/// A time, from its bytes: sqlx panics at one that Rust does not know.
+fn time(row: &PgRow, column: usize) -> Result<chrono::DateTime<chrono::Utc>, StoreError> {
+    let value = row.try_get_raw(column).map_err(store_error)?;
+    let of = || row.try_get::<i64, _>(0).map_or_else(|_| String::new(), |at| format!(" {at}"));
+    let corrupt =
+        |what| StoreError::corrupt(format!("the dead letter{} has parked_at {what}", of()));
+    if value.type_info().name() != "TIMESTAMPTZ" {
+        return Err(corrupt("of another type"));
+    }
+    let bytes = value.as_bytes().ok().and_then(|bytes| bytes.try_into().ok());
+    let micros = bytes.map(i64::from_be_bytes).ok_or_else(|| corrupt("null"))?;
+    event_row::time(micros).ok_or_else(|| corrupt("at no time Rust knows"))
 }
 
 /// A row of `dead_letter_counts.sql`.

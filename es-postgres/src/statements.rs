@@ -8,6 +8,7 @@ use crate::schema::SchemaCheck;
 /// Every statement, rendered once. Cloning one is cheap.
 #[derive(Debug)]
 pub(crate) struct Statements {
+    pub(crate) sequence: String,
     pub(crate) append: SqlStr,
     pub(crate) append_one: SqlStr,
     pub(crate) existing_events: SqlStr,
@@ -33,6 +34,7 @@ impl Statements {
         let lock_class = format!("{events_oid}::bigint::bit(32)::integer");
         let registered_setting = format!("'es.registered_' || {events_oid}");
         Statements {
+            sequence: sequence.clone(),
             append: trusted(format!(
                 include_str!("../sql/append.sql"),
                 events = events,
@@ -49,7 +51,8 @@ impl Statements {
             )),
             existing_events: trusted(format!(
                 include_str!("../sql/existing_events.sql"),
-                events = events
+                events = events,
+                sequence = sequence
             )),
             stream_version: trusted(format!(
                 include_str!("../sql/stream_version.sql"),
@@ -69,6 +72,7 @@ impl Statements {
             )),
             register: trusted(format!(
                 include_str!("../sql/register.sql"),
+                events = events,
                 sequence = sequence,
                 lock_class = lock_class,
                 registered_setting = registered_setting

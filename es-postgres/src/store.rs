@@ -9,6 +9,7 @@ use es::{
     StoreError, Stream, StreamId, TableNames, Version, VersionRange, WindowEvents, append_guarded,
     import_numbered,
 };
+use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row, SqlStr};
 use uuid::Uuid;
 
@@ -55,6 +56,20 @@ impl PgEventStore {
         let row =
             self.fetch_one(conn, &self.statements.notification_channel, |query| query).await?;
         row.try_get(0).map_err(store_error)
+    }
+
+    /// Refuses to write if a row says, from this column on, that the sequence has gone back.
+    pub(crate) fn check_positions(&self, row: &PgRow, column: usize) -> Result<(), StoreError> {
+        let last: Position = record::number(row, column)?;
+        let above: Option<i64> = row.try_get(column + 1).map_err(store_error)?;
+        let Some(above) = above else { return Ok(()) };
+        let sequence = &self.statements.sequence;
+        let reason = format!(
+            "the sequence of the positions stands at {last} and the table holds position {above}, \
+             so new events would land where readers have already been: before anything is \
+             appended, set it with `select setval('{sequence}', {above})`"
+        );
+        Err(StoreError::SchemaUnsafe { reason })
     }
 
     pub(crate) fn statements(&self) -> &Statements {
@@ -190,7 +205,10 @@ impl AppendStatements for PgEventStore {
         let ids: Vec<_> = events.iter().map(Event::id).collect();
         let sql = &self.statements.existing_events;
         let rows = self.fetch_all(conn, sql, |query| query.bind(&ids)).await?;
-        rows.iter().map(record::existing_event).collect()
+        if let Some(row) = rows.first() {
+            self.check_positions(row, 6)?;
+        }
+        rows.iter().filter_map(|row| record::existing_event(row).transpose()).collect()
     }
 }
 

@@ -7,6 +7,7 @@ mod environment;
 mod failures;
 mod harness;
 mod horizon;
+mod hostile;
 mod isolation;
 mod limits;
 mod notifications;
