@@ -58,14 +58,16 @@ impl CheckpointStore for MySqlEventStore {
             .await
             .map_err(store_error)?;
         let missing = || CheckpointError::Missing { projection: projection.clone(), partition };
-        let row = row.ok_or_else(missing)?;
         let settings = sqlx::query(self.projections.checkpoint_settings.clone())
             .bind(projection.as_str())
             .fetch_optional(conn)
             .await
             .map_err(store_error)?;
         let settings = settings.ok_or_else(missing)?;
-        record::checkpoint(&row, &settings, projection, partition)
+        // If the projection has another number of partitions by now, no row is missing.
+        let stored: i32 = settings.try_get(0).map_err(store_error)?;
+        CheckpointError::check_partition_total(projection, stored.into(), partition)?;
+        record::checkpoint(&row.ok_or_else(missing)?, &settings, projection, partition)
     }
 
     async fn save_checkpoint(

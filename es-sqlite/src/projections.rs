@@ -56,13 +56,23 @@ impl CheckpointStore for SqliteEventStore {
         let row = sqlx::query(self.projections.lock_checkpoint.clone())
             .bind(projection.as_str().to_owned())
             .bind(partition.index())
+            .fetch_optional(&mut *conn)
+            .await
+            .map_err(store_error)?;
+        if let Some(row) = row {
+            return record::checkpoint(&row, projection, partition);
+        }
+        // If the projection has another number of partitions by now, no row is missing.
+        let total = sqlx::query(self.projections.partition_total.clone())
+            .bind(projection.as_str().to_owned())
             .fetch_optional(conn)
             .await
             .map_err(store_error)?;
-        match row {
-            None => Err(CheckpointError::Missing { projection: projection.clone(), partition }),
-            Some(row) => record::checkpoint(&row, projection, partition),
+        if let Some(row) = total {
+            let stored: i64 = row.try_get(0).map_err(store_error)?;
+            CheckpointError::check_partition_total(projection, stored, partition)?;
         }
+        Err(CheckpointError::Missing { projection: projection.clone(), partition })
     }
 
     async fn save_checkpoint(

@@ -162,6 +162,12 @@ pub async fn another_partition_count_is_refused<H: Harness>(harness: H) {
             }
             result => panic!("{other}: {result:?}"),
         }
+        // Whether a row of that number is there or not: it is not called missing.
+        let mut tx = store.begin().await;
+        let locked = store.lock(&mut tx, "p", other).await;
+        let is_refused = matches!(locked, Err(CheckpointError::PartitionCount { stored: 4, .. }));
+        assert!(is_refused, "{other}: {locked:?}");
+        store.rollback(tx).await;
     }
     assert_eq!(store.checkpoints("p").await, [(0, 0), (1, 0), (2, 0), (3, 0)]);
     let sibling = Partition::new(3, 4).expect("a partition");

@@ -28,11 +28,10 @@ fn locked(
     let key = key(projection, partition);
     state.acquire(transaction, [Lock::Partition(key.clone())])?;
     let view = state.view(transaction);
-    let checkpoint = view
-        .checkpoint(&key)
-        .ok_or_else(|| CheckpointError::Missing { projection: projection.clone(), partition })?;
-    let total = view.projection(projection).map_or(0, |state| state.partition_total);
-    CheckpointError::check_partition_total(projection, total.into(), partition)?;
+    let missing = || CheckpointError::Missing { projection: projection.clone(), partition };
+    let stored = view.projection(projection).ok_or_else(missing)?.partition_total;
+    CheckpointError::check_partition_total(projection, stored.into(), partition)?;
+    let checkpoint = view.checkpoint(&key).ok_or_else(missing)?;
     Ok(checkpoint)
 }
 
