@@ -36,6 +36,7 @@ impl Weather {
 pub(super) struct Gate {
     weather: Arc<Weather>,
     still_until: Mutex<Instant>,
+    hangs_until: Mutex<Instant>,
     random: Mutex<fastrand::Rng>,
     is_killed: AtomicBool,
 }
@@ -45,6 +46,7 @@ impl Gate {
         Arc::new(Gate {
             weather: Arc::clone(weather),
             still_until: Mutex::new(Instant::now()),
+            hangs_until: Mutex::new(Instant::now()),
             random: Mutex::new(fastrand::Rng::with_seed(seed)),
             is_killed: AtomicBool::new(false),
         })
@@ -55,8 +57,16 @@ impl Gate {
         *still_until = (*still_until).max(Instant::now() + duration);
     }
 
+    /// A handler does not come to its end, and keeps its checkpoint locked that long.
+    pub(super) fn hang(&self, duration: Duration) {
+        let mut hangs_until = self.hangs_until.lock().expect("no panic");
+        *hangs_until = (*hangs_until).max(Instant::now() + duration);
+    }
+
+    /// Whether its leases may expire, or its locks may be in others' way.
     pub(super) fn stands_still(&self) -> bool {
-        *self.still_until.lock().expect("no panic") > Instant::now()
+        let is_later = |until: &Mutex<Instant>| *until.lock().expect("no panic") > Instant::now();
+        is_later(&self.still_until) || is_later(&self.hangs_until)
     }
 
     /// The handler has done something that its process does not survive.

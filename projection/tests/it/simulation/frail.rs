@@ -1,18 +1,25 @@
 //! The handler of a simulation: it writes down what it is given, and fails in every way there is.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use es::memory::MemoryConnection;
-use es::{PersistedEvent, ProjectionName, StoreError, TransactionState};
+use es::{PersistedEvent, Position, ProjectionName, StoreError, TransactionState};
 use projection::{EventContext, FailurePolicy, HandlerError, Projection, Retries};
 use thiserror::Error;
 
 use super::chaos::Gate;
 use super::ledger::Entry;
+
+/// How long a handler may take for a batch, or for a dead letter that is tried again.
+pub(super) const HANDLER_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// How many processes may end at one event before it is given up.
+const DEATHS_MAX: u32 = 5;
 
 /// A projection, as all processes see it.
 #[derive(Debug)]
@@ -24,6 +31,10 @@ pub(super) struct Patient {
     is_cured: AtomicBool,
     /// Everything fails: a bad deployment.
     is_bad: AtomicBool,
+    /// How often an operator has done something that makes every attempt count again.
+    changes: AtomicU32,
+    /// How many processes did not survive an event.
+    deaths: Mutex<BTreeMap<Position, u32>>,
 }
 
 #[derive(Debug, Error)]
@@ -45,6 +56,8 @@ impl Patient {
             seed: seed.wrapping_add(u64::try_from(number).expect("a few") << 32),
             is_cured: AtomicBool::new(false),
             is_bad: AtomicBool::new(false),
+            changes: AtomicU32::new(0),
+            deaths: Mutex::default(),
         })
     }
 
@@ -54,6 +67,27 @@ impl Patient {
 
     pub(super) fn turn(&self) {
         self.is_bad.fetch_xor(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn died_at(&self, position: Position) {
+        *self.deaths.lock().expect("no panic").entry(position).or_default() += 1;
+    }
+
+    /// An event that kills its process is given up: after one death in a batch and three alone, and
+    /// one that a retry of dead letters counts for.
+    pub(super) fn assert_deaths_end(&self) {
+        let most = DEATHS_MAX * (1 + self.changes.load(Ordering::Relaxed));
+        for (position, deaths) in &*self.deaths.lock().expect("no panic") {
+            assert!(
+                *deaths <= most,
+                "{}: {deaths} deaths at {position}, {most} at most",
+                self.name
+            );
+        }
     }
 
     /// The same event fails in the same way, wherever it is handled.
@@ -68,8 +102,6 @@ impl Patient {
 pub(super) struct Frail {
     pub(super) gate: Arc<Gate>,
     pub(super) patient: Arc<Patient>,
-    /// Whether it is given a time limit.
-    pub(super) may_hang: bool,
 }
 
 impl Projection<MemoryConnection> for Frail {
@@ -104,8 +136,12 @@ impl Projection<MemoryConnection> for Frail {
             50..60 if context.attempt < 4 => Err("not for long".into()),
             // As a panic does, but without a word on the terminal.
             60..64 => std::panic::resume_unwind(Box::new("this handler panics")),
-            64..68 if self.may_hang && context.attempt < 3 => pending().await,
+            64..68 if context.attempt < 3 => {
+                self.gate.hang(HANDLER_TIME_MAX);
+                pending().await
+            }
             68..72 => {
+                self.patient.died_at(event.position());
                 self.gate.kill();
                 pending().await
             }

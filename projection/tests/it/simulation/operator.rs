@@ -5,15 +5,12 @@ use std::time::Duration;
 
 use es::memory::{MemoryConnection, MemoryStore};
 use es::{EventSource, Position, ProjectionStore, StoreError, StreamId};
-use projection::admin::{self, DeadLetterError, ResetTo, RetriedLetters};
+use projection::admin::{self, DeadLetterError, ResetTo, RetriedLetters, SkipFailingError};
 use tokio::time::sleep;
 
 use super::chaos::{Chaos, Gate};
-use super::frail::{Frail, Patient};
+use super::frail::{Frail, HANDLER_TIME_MAX, Patient};
 use super::ledger::Entry;
-
-/// How long a handler may take when a dead letter is tried again.
-const RETRY_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// How often an operator tries to get a lock.
 const TRIES_MAX: u32 = 100;
@@ -68,6 +65,18 @@ impl Operator {
         // A lock that somebody holds is an operator's bad luck.
         let rescaled = admin::rescale(&self.store, &self.patient.name, total).await;
         assert!(rescaled.as_ref().err().is_none_or(StoreError::is_retryable), "{rescaled:?}");
+    }
+
+    /// Lets a partition past the event that it stands still at, or that it is about to try again.
+    pub(super) async fn skip_failing(&self, partition: u16) {
+        match admin::skip_failing(&self.store, &self.patient.name, partition).await {
+            Ok(_)
+            | Err(
+                SkipFailingError::NothingFails { .. } | SkipFailingError::UnknownPartition { .. },
+            ) => {}
+            Err(SkipFailingError::Store(error)) if error.is_retryable() => {}
+            Err(error) => panic!("{}: {error:?}", self.patient.name),
+        }
     }
 
     /// Sets it back, or forward, to somewhere in the log.
@@ -126,8 +135,8 @@ impl Operator {
     /// Tries the dead letters of a stream again, over connections that get lost.
     pub(super) async fn retry(&self, stream: &StreamId, gate: Arc<Gate>) {
         let source = Chaos { inner: self.store.clone(), gate: Arc::clone(&gate) };
-        let frail = Frail { gate, patient: Arc::clone(&self.patient), may_hang: true };
-        let retried = admin::retry_within(&source, &frail, stream, RETRY_TIME_MAX).await;
+        let frail = Frail { gate, patient: Arc::clone(&self.patient) };
+        let retried = admin::retry_within(&source, &frail, stream, HANDLER_TIME_MAX).await;
         match retried {
             // It may be deleted.
             Ok(_)
@@ -139,8 +148,7 @@ impl Operator {
 
     /// Tries all of them again, when nothing fails any more.
     pub(super) async fn retry_all(&self, gate: &Arc<Gate>) {
-        let frail =
-            Frail { gate: Arc::clone(gate), patient: Arc::clone(&self.patient), may_hang: true };
+        let frail = Frail { gate: Arc::clone(gate), patient: Arc::clone(&self.patient) };
         while let Some(letter) = self.dead_letters().await.first() {
             match admin::retry(&self.store, &frail, &letter.stream).await {
                 Ok(RetriedLetters::Handled(_)) => {}

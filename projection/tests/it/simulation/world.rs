@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::chaos::{Chaos, Gate, Weather};
-use super::frail::{Frail, Patient};
+use super::frail::{Frail, HANDLER_TIME_MAX, Patient};
 use super::ledger::{self, Entry, Log};
 use super::operator::Operator;
 
@@ -98,8 +98,9 @@ impl World {
             .with_poll_interval(POLL);
         for Watched { operator, .. } in &self.projections {
             let (gate, patient) = (Arc::clone(&gate), Arc::clone(&operator.patient));
-            let frail = Frail { gate, patient, may_hang: false };
-            let processor = Processor::new(Arc::clone(&source), Arc::new(frail))
+            let processor = Processor::new(Arc::clone(&source), Arc::new(Frail { gate, patient }))
+                .with_time_max(HANDLER_TIME_MAX)
+                .with_parked_in_a_row_max(4.try_into().expect("it is not zero"))
                 .with_batch_size_max(5.try_into().expect("it is not zero"))
                 .with_poll_interval_max(Duration::from_millis(250));
             let partitions = NonZeroU16::new(self.random.u16(1..5)).expect("it is not zero");
@@ -130,7 +131,8 @@ impl World {
     async fn act(&mut self) {
         let operator = self.random.choice(&self.projections).expect("there is one");
         let operator = operator.operator.clone();
-        match self.random.u32(0..30) {
+        operator.patient.changed();
+        match self.random.u32(0..32) {
             0..4 if self.workers.len() < WORKERS_MAX => self.start_worker(),
             4..7 if self.workers.len() > 1 => {
                 let victim = self.workers.swap_remove(self.random.usize(..self.workers.len()));
@@ -166,6 +168,7 @@ impl World {
             }
             25 => operator.patient.turn(),
             26 => self.weather.set_stormy(self.random.bool()),
+            27..29 => operator.skip_failing(self.random.u16(0..4)).await,
             _ => self.retry_one(operator).await,
         }
     }
@@ -287,6 +290,7 @@ impl World {
             let status = admin::status_of(&self.store, name).await.expect("the status");
             let mut partitions = status.expect("it is registered").partitions.into_iter();
             assert!(partitions.all(|one| one.state.is_free()), "seed {}", self.seed);
+            operator.patient.assert_deaths_end();
             ledger::check(&self.entries(operator), &log, &format!("seed {}, {name}", self.seed));
         }
     }
