@@ -104,6 +104,7 @@ impl<S: Backend> Contender for Ours<S> {
     async fn read_stream(&self, index: usize) -> anyhow::Result<Option<usize>> {
         let mut conn = self.source.acquire().await?;
         let stream = self.source.store().read_stream(&mut conn, &filled_stream(index), ..).await?;
+        self.source.release(conn);
         Ok(Some(stream.len()))
     }
 
@@ -114,6 +115,7 @@ impl<S: Backend> Contender for Ours<S> {
         loop {
             let batch = self.source.store().read_events(&mut conn, after, &filter, limit).await?;
             if batch.is_nothing(after) {
+                self.source.release(conn);
                 return Ok(Some(count));
             }
             count += batch.events.len();
@@ -246,7 +248,9 @@ impl<S: Backend> Writer for OurWriter<S> {
         let is_alone = self.plan.scope == Scope::Pool && S::APPENDS_ALONE;
         let appended = if is_alone {
             let mut conn = self.source.acquire().await?;
-            store.append(&mut conn, &self.stream, expected, &events).await?
+            let appended = store.append(&mut conn, &self.stream, expected, &events).await?;
+            self.source.release(conn);
+            appended
         } else {
             let mut tx = self.source.begin().await?;
             if self.plan.scope == Scope::Transaction {

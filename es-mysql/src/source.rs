@@ -6,10 +6,11 @@ use std::time::Duration;
 use es::{Cause, EventSource, StoreError};
 use es_sqlx::{PoolTransaction, PooledConnection};
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, MySql, MySqlConnection, MySqlPool, SqlSafeStr};
+use sqlx::{MySql, MySqlConnection, MySqlPool};
 
 use crate::MySqlEventStore;
 use crate::error::{error_cause, store_error};
+use crate::statements::trusted;
 use crate::time_limits;
 
 /// READ COMMITTED, so that handlers do not lock gaps; and a savepoint that ends with the
@@ -53,7 +54,7 @@ impl MySqlSource {
         mut transaction: PoolTransaction<MySql>,
         sql: String,
     ) -> Result<(), StoreError> {
-        let end = sqlx::raw_sql(AssertSqlSafe(sql));
+        let end = sqlx::raw_sql(trusted(sql));
         end.execute(&mut *transaction).await.map_err(store_error)?;
         transaction.ended();
         Ok(())
@@ -84,7 +85,7 @@ impl EventSource for MySqlSource {
     async fn begin_within(&self, time_max: Duration) -> Result<Self::Transaction, StoreError> {
         let begin =
             format!("rollback and no chain no release; {}; {BEGIN}", time_limits::set(time_max));
-        let begin = AssertSqlSafe(begin).into_sql_str();
+        let begin = trusted(begin);
         PoolTransaction::begin(&self.pool, begin, ABANDON).await.map_err(store_error)
     }
 

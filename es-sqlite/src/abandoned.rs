@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use sqlx::pool::PoolConnection;
-use sqlx::{AssertSqlSafe, Connection, Sqlite, SqliteConnection};
+use sqlx::{Connection, Sqlite, SqliteConnection};
 use sqlx_core::transaction::TransactionManager;
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
+use crate::statements::trusted;
 
 pub(crate) type Transactions = <Sqlite as sqlx::Database>::TransactionManager;
 
@@ -79,7 +80,7 @@ pub(crate) async fn end_transactions(conn: &mut SqliteConnection) -> Result<(), 
     // With a transaction and savepoints where sqlx believes there are some, its rollbacks succeed.
     sqlx::raw_sql("begin").execute(&mut *conn).await?;
     for depth in 1..Transactions::get_transaction_depth(conn) {
-        let savepoint = AssertSqlSafe(format!("savepoint _sqlx_savepoint_{depth}"));
+        let savepoint = trusted(format!("savepoint _sqlx_savepoint_{depth}"));
         sqlx::raw_sql(savepoint).execute(&mut *conn).await?;
     }
     if Transactions::get_transaction_depth(conn) == 0 {

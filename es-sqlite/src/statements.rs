@@ -86,7 +86,7 @@ fn render_append(template: &str, count: usize) -> String {
     template.replacen(ROWS, &rows, 1)
 }
 
-/// The only places of a statement that vary are names that [`SqlName`] has validated.
+/// The only places of a statement that vary are names that [`SqlName`] has validated, and numbers.
 pub(crate) fn trusted(sql: String) -> SqlStr {
     AssertSqlSafe(std::sync::Arc::<str>::from(sql)).into_sql_str()
 }

@@ -108,11 +108,16 @@ impl<S: Plain> Contender for PlainLimit<S> {
 
     async fn read_stream(&self, index: usize) -> anyhow::Result<Option<usize>> {
         let mut conn = self.source.acquire().await?;
-        Ok(Some(S::read_stream(&mut conn, &filled_stream(index)).await?))
+        let events = S::read_stream(&mut conn, &filled_stream(index)).await?;
+        self.source.release(conn);
+        Ok(Some(events))
     }
 
     async fn read_log(&self) -> anyhow::Result<Option<usize>> {
-        Ok(Some(S::read_log(&mut *self.source.acquire().await?).await?))
+        let mut conn = self.source.acquire().await?;
+        let events = S::read_log(&mut conn).await?;
+        self.source.release(conn);
+        Ok(Some(events))
     }
 
     async fn project(&self, _work: Work, _events: usize) -> anyhow::Result<Option<Duration>> {
@@ -145,7 +150,9 @@ impl<S: Plain> Writer for PlainWriter<S> {
         }
         let rows = rows(&self.stream, self.version, first_number, self.plan.events, &self.note);
         if self.plan.scope == Scope::Pool && S::APPENDS_ALONE {
-            S::insert(&mut *self.source.acquire().await?, &rows).await?;
+            let mut conn = self.source.acquire().await?;
+            S::insert(&mut conn, &rows).await?;
+            self.source.release(conn);
         } else {
             let mut tx = self.source.begin().await?;
             if self.plan.scope == Scope::Transaction {
