@@ -130,9 +130,6 @@ pub struct HandlerNeverEnded {
     pub attempts: u32,
 }
 
-/// The longest text of an error that is stored, in characters.
-const ERROR_CHARS_MAX: usize = 2_000;
-
 /// The error and its causes.
 pub(crate) fn chain<'e>(
     error: &'e (dyn Error + 'static),
@@ -145,7 +142,7 @@ pub(crate) fn chain<'e>(
 pub(crate) fn error_text(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = chain(error).map(ToString::to_string).collect();
     texts.dedup();
-    texts.join(": ").replace('\0', "\u{fffd}").chars().take(ERROR_CHARS_MAX).collect()
+    es::error_text(&texts.join(": ")).into_owned()
 }
 
 #[cfg(test)]
@@ -184,6 +181,7 @@ mod tests {
         #[error("{0}")]
         struct Text(String);
         assert_eq!(error_text(&Text("a\0b".into())), "a\u{fffd}b");
-        assert_eq!(error_text(&Text("ä".repeat(5_000))).chars().count(), ERROR_CHARS_MAX);
+        let cut = error_text(&Text("ä".repeat(5_000)));
+        assert!(cut.len() <= es::ERROR_BYTES_MAX && cut.starts_with("äää"), "{}", cut.len());
     }
 }

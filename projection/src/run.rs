@@ -444,10 +444,12 @@ where
     }
 
     /// A worker's partition waits for whatever the store needs; a processor of its own tells who
-    /// started it. What was written outside a transaction is nothing that time heals.
+    /// started it. What was written outside a transaction, and a filter that no event can pass, are
+    /// nothing that time heals.
     pub(super) fn store(&self, source: StoreError) -> Setback {
-        let is_written = matches!(source, StoreError::NoTransaction { .. });
-        let waits = self.hold != Hold::Assigned && !is_written;
+        let is_final =
+            matches!(source, StoreError::NoTransaction { .. } | StoreError::InvalidFilter { .. });
+        let waits = self.hold != Hold::Assigned && !is_final;
         if source.is_retryable() || waits {
             return Setback::Retry(Retry { source: source.into(), position: None });
         }

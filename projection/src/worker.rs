@@ -185,7 +185,8 @@ impl<S: EventSource> Worker<S> {
     /// # Errors
     ///
     /// What no wait can cure, found when the projections are registered: a schema that is missing or
-    /// of another version. Never because of an event, a partition, or a server that is away.
+    /// of another version, a filter with an impossible name. Never because of an event, a partition,
+    /// or a server that is away.
     ///
     /// # Cancel safety
     ///
@@ -203,7 +204,6 @@ impl<S> fmt::Debug for Worker<S> {
         f.debug_struct("Worker")
             .field("id", &self.id)
             .field("lease", &self.lease)
-            .field("poll_interval", &self.poll_interval)
             .field("projections", &self.projections.len())
             .finish_non_exhaustive()
     }
@@ -212,6 +212,8 @@ impl<S> fmt::Debug for Worker<S> {
 /// A projection whose type the worker need not know.
 pub(super) trait Drive: Send + Sync {
     fn name(&self) -> ProjectionName;
+
+    fn check_filter(&self) -> Result<(), StoreError>;
 
     fn drive(
         self: Arc<Self>,
@@ -228,6 +230,10 @@ where
 {
     fn name(&self) -> ProjectionName {
         Processor::name(self)
+    }
+
+    fn check_filter(&self) -> Result<(), StoreError> {
+        self.projection.filter().check().map_err(|source| StoreError::InvalidFilter { source })
     }
 
     fn drive(
@@ -374,6 +380,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
 
     async fn register(&self) -> Result<(), WorkerError> {
         for Member { drive, partitions } in &self.worker.projections {
+            drive.check_filter().map_err(|error| self.store(error))?;
             match self.answered(self.register_one(&drive.name(), *partitions)).await {
                 Ok(()) => {}
                 Err(CheckpointError::Store(error)) => return Err(self.store(error)),

@@ -99,29 +99,26 @@ async fn a_sessions_settings_are_harmless_or_refused_with_what_to_do() {
         execute(&mut conn, AssertSqlSafe(*setting)).await.expect(setting);
         let checked = store.check_schema(&mut conn).await;
         execute(&mut conn, "commit and no chain").await.expect("the check is over");
-        match refused_for {
-            Some(variable) => {
-                let error = checked.expect_err(setting).to_string();
-                assert!(error.contains(variable), "{setting}: {error}");
-                let may_append = variable == &"character_set_results";
-                let appended = append(store, &mut conn, NAMES[0]).await;
-                assert_eq!(appended.is_ok(), may_append, "{setting}: {appended:?}");
-                if let Err(error) = appended {
-                    assert!(error.to_string().contains(variable), "{setting}: {error}");
-                }
-                let rest = if may_append { &NAMES[1..] } else { &NAMES[..] };
-                let mut other = fixture.harness.connect().await;
-                for name in rest {
-                    append(store, &mut other, name).await.expect("another session may");
-                }
+        if let Some(variable) = refused_for {
+            let error = checked.expect_err(setting).to_string();
+            assert!(error.contains(variable), "{setting}: {error}");
+            let may_append = variable == &"character_set_results";
+            let appended = append(store, &mut conn, NAMES[0]).await;
+            assert_eq!(appended.is_ok(), may_append, "{setting}: {appended:?}");
+            if let Err(error) = appended {
+                assert!(error.to_string().contains(variable), "{setting}: {error}");
             }
-            None => {
-                checked.expect(setting);
-                for name in NAMES {
-                    append(store, &mut conn, name).await.expect(setting);
-                }
-                append_empty(store, &mut conn).await.expect(setting);
+            let rest = if may_append { &NAMES[1..] } else { &NAMES[..] };
+            let mut other = fixture.harness.connect().await;
+            for name in rest {
+                append(store, &mut other, name).await.expect("another session may");
             }
+        } else {
+            checked.expect(setting);
+            for name in NAMES {
+                append(store, &mut conn, name).await.expect(setting);
+            }
+            append_empty(store, &mut conn).await.expect(setting);
         }
         // Whatever may be written, what is read is what was appended.
         let (filter, limit) = (EventFilter::default(), ReadLimit::default());

@@ -93,10 +93,9 @@ fn whatever_is_not_granted_is_noticed() {
     for (number, [what, table, name, _, flags]) in whole().iter().enumerate() {
         for flag in flags.chars() {
             let is_needed = match (what.as_str(), table.as_str(), flag) {
-                ("column", "events" | "events_schema", 'u') | ("column", "events_schema", 'i') => {
-                    false
-                }
-                ("table", "events_global_position_seq", 'd') => false,
+                ("column", "events" | "events_schema", 'u')
+                | ("column", "events_schema", 'i')
+                | ("table", "events_global_position_seq", 'd') => false,
                 ("table", table, 's') => table == "events_global_position_seq",
                 ("table", table, 'd') => {
                     !["events", "events_schema", "projections"].contains(&table)
