@@ -109,7 +109,7 @@ pub enum RunnerError {
     Processor(#[from] ProcessorError),
 
     /// A processor panicked outside its handler; its batch was rolled back. A panic of the
-    /// handler is an error of the handler, see [`HandlerPanicked`].
+    /// handler is an error of the handler, see [`HandlerPanicked`](crate::HandlerPanicked).
     #[error("projection {projection}, partition {partition}, panicked: {message}")]
     Panicked {
         /// The projection.
