@@ -28,6 +28,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let root = workspace::root()?;
     let mut complaints = Vec::new();
     let mut count = 0;
+    let mut code = String::new();
     for path in files(&root)? {
         let Some(check) = check_for(&path) else {
             continue;
@@ -35,15 +36,35 @@ pub(crate) fn run() -> anyhow::Result<()> {
         let text = std::fs::read_to_string(root.join(&path))
             .with_context(|| format!("cannot read {}", path.display()))?;
         count += 1;
+        if path.extension().is_some_and(|extension| extension == "rs") {
+            code.push_str(&text);
+        }
         complaints.extend(
             check(&path, &text).iter().map(|complaint| format!("{}: {complaint}", path.display())),
         );
     }
+    let architecture = std::fs::read_to_string(root.join("ARCHITECTURE.md"))
+        .context("cannot read ARCHITECTURE.md")?;
+    let missing = missing_tests(&architecture, &code);
+    complaints.extend(missing.map(|test| format!("ARCHITECTURE.md: there is no test `{test}`")));
     if complaints.is_empty() {
         eprintln!("{count} files are tidy");
         return Ok(());
     }
     bail!("{} complaints:\n{}", complaints.len(), complaints.join("\n"));
+}
+
+/// The tests that hold the invariants, as the table of the architecture names them, and that are not
+/// in the code.
+fn missing_tests<'a>(architecture: &'a str, code: &'a str) -> impl Iterator<Item = &'a str> {
+    let (_, invariants) = architecture.split_once("## What always holds").unwrap_or_default();
+    let rows = invariants.lines().filter(|line| line.starts_with("| "));
+    let held_by = rows.filter_map(|row| row.trim_end_matches([' ', '|']).rsplit(" | ").next());
+    let names = held_by.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+    let is_a_test = |name: &&str| name.chars().all(|char| char.is_ascii_lowercase() || char == '_');
+    let is_missing =
+        |name: &&str| !["(", "<"].iter().any(|next| code.contains(&format!("fn {name}{next}")));
+    names.filter(is_a_test).filter(|name| *name != "tidy").filter(is_missing)
 }
 
 type Check = fn(&Path, &str) -> Vec<String>;
@@ -199,6 +220,16 @@ mod tests {
         assert_eq!(complaints("es/src/store.rs", code), 1);
         assert_eq!(complaints("es-sqlite/src/store.rs", code), 0);
         assert_eq!(complaints("es/src/store.rs", "//! About MySQL.\n"), 0);
+    }
+
+    #[test]
+    fn the_tests_that_hold_an_invariant_are_there() {
+        let table =
+            "`none_here`\n## What always holds\n| it `is_so` | `a_is_b`, `c_is_d` and `x.rs` |\n";
+        let missing = |code| missing_tests(table, code).collect::<Vec<_>>();
+        assert!(missing("fn a_is_b<T>() {} fn c_is_d() {}").is_empty());
+        assert_eq!(missing("fn a_is_bad() {} fn c_is_d() {}"), ["a_is_b"]);
+        assert!(!missing("").is_empty());
     }
 
     #[test]
