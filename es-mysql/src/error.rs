@@ -16,7 +16,7 @@ pub(crate) const DATABASE: &str = "mysql";
 
 /// Why an append needs a transaction.
 const WHY_A_TRANSACTION: &str =
-    "an append outside one would tell readers that it draws positions only after it has drawn them";
+    "outside one the announcement of an append would reach readers only after positions were drawn";
 
 /// Sorts an error by what the caller can do about it.
 pub(crate) fn store_error(error: sqlx::Error) -> StoreError {

@@ -26,7 +26,7 @@
 //! **After a deadlock the transaction is gone.** With errors 1213 and 1020 the server rolls the
 //! whole transaction back and ends it, and the next statement on the connection commits by
 //! itself. Such an error says
-//! [`TransactionState::Ended`](es::TransactionState::Ended): drop the transaction and begin anew.
+//! [`TransactionState::Ended`](es::TransactionState::Ended): drop the transaction and begin another.
 //! A further append on that connection is refused, unless autocommit is off; statements of your own
 //! are not. A projection's handler must therefore return the errors it gets: if it hides one of these, its processor
 //! stops and saves no checkpoint, but what the handler wrote in between is committed.
@@ -69,7 +69,7 @@
 //!
 //! # Reading the log
 //!
-//! Positions are drawn before transactions commit, so the log is read behind a horizon, below
+//! Positions are drawn before transactions commit, so the log is read up to a horizon, below
 //! which nothing can still appear. InnoDB has no lock that ends with a transaction and that others
 //! can see; instead each connection announces its appends in a row of its own, in the table
 //! `events_appenders`, before it draws positions. A reader that sees another version of that row

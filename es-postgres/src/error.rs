@@ -47,7 +47,7 @@ pub(crate) fn statement_error(sql: &str, error: sqlx::Error) -> StoreError {
 }
 
 /// Sorts an error of the append. A unique violation there is an event id that another transaction
-/// stored at the same moment, behind the first event: the next attempt finds it and says so.
+/// stored at the same moment, after the first event: the next attempt finds it and says so.
 pub(crate) fn append_error(sql: &str, error: sqlx::Error) -> StoreError {
     let constraint = error.as_database_error().and_then(DatabaseError::constraint);
     if constraint.is_some_and(|constraint| constraint.ends_with("_event_id_key")) {

@@ -28,7 +28,7 @@
 //!
 //! # Reading the log
 //!
-//! Positions are drawn before transactions commit, so the log is read behind a horizon, below
+//! Positions are drawn before transactions commit, so the log is read up to a horizon, below
 //! which nothing can still appear. Every append registers itself with a shared advisory lock that
 //! names a position below all it will draw; the horizon is the lowest of those, or the last
 //! position drawn. A transaction that has appended and stays open therefore holds the projections

@@ -41,7 +41,7 @@ impl PgEventStore {
         }
     }
 
-    /// Prepares each statement anew, without a name, at the price of a second round trip: for a
+    /// Prepares each statement again, without a name, at the price of a second round trip: for a
     /// pooler that gives every transaction another server connection and does not carry prepared
     /// statements over. Use the store inside transactions only then, see the crate's documentation.
     #[must_use]
@@ -259,7 +259,7 @@ fn bind_first<'q>(
         .bind(event.created_at())
 }
 
-/// What `append.sql` takes of the events behind the first.
+/// What `append.sql` takes of the events after the first.
 fn bind_others<'q>(insert: PgQuery<'q>, others: &'q [Event]) -> PgQuery<'q> {
     let (least, greatest) = drawn_together(others).unzip();
     insert

@@ -187,7 +187,7 @@ pub enum CheckpointError {
     /// under another count would skip or repeat events.
     #[error(
         "projection {projection} has {stored} partitions, not {asked}: start it with {stored}, \
-         rescale it, or give it another name to build it anew"
+         rescale it, or give it another name to build it again"
     )]
     PartitionCount {
         /// The projection.
@@ -202,7 +202,7 @@ pub enum CheckpointError {
     /// Starting over would repeat what is already applied.
     #[error(
         "projection {projection} has no checkpoint for partition {partition}: put the row back, \
-         or, to build the projection anew, delete its effects and all its rows in both tables"
+         or, to build the projection again, delete its effects and all its rows in both tables"
     )]
     Missing {
         /// The projection.

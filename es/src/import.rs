@@ -88,9 +88,9 @@ pub trait ImportStatements: EventStore {
 
     /// Inserts events at ascending positions, in the order given; gives the last position.
     ///
-    /// Takes all of `events`: their versions are counted as it does. May call `meanwhile` when
-    /// everything is sent and dropped, before it waits for the server to have worked it off: that
-    /// takes the next events from the caller's iterator, which takes its time, too.
+    /// Takes all of `events`: their versions are counted as it does. May call `meanwhile` after
+    /// everything is sent and dropped, and before it waits for the server: that pulls the next events
+    /// from the caller's iterator, so that both overlap.
     ///
     /// # Errors
     ///

@@ -182,7 +182,7 @@ pub struct DeadLetter {
     pub position: Position,
     /// The stream it belongs to.
     pub stream: StreamId,
-    /// How often it was tried; 0 if it only queues behind another event of its stream.
+    /// How often it was tried; 0 if it only queues after another event of its stream.
     pub attempts: u32,
     /// What it failed with; `None` if it only queues.
     pub error: Option<String>,
@@ -231,7 +231,7 @@ impl DeadLetter {
         DeadLetter { attempts, error: Some(error), ..DeadLetter::queued(event) }
     }
 
-    /// An event that queues behind another one of its stream.
+    /// An event that queues after another one of its stream.
     pub fn queued(event: &PersistedEvent) -> Self {
         DeadLetter {
             position: event.position(),

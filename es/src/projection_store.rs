@@ -1,4 +1,4 @@
-//! The contract behind elastic workers, dead letters and operations: rows and their locks.
+//! What workers, dead letters and operations need of a store: rows and their locks.
 
 use std::future::Future;
 use std::time::Duration;
@@ -12,15 +12,14 @@ use crate::{
 
 /// What workers and operators need of a store beside the checkpoints themselves.
 ///
-/// These are single steps. What they are put together to, such as giving a projection another
-/// number of partitions, is decided in the crate `projection`, once for all databases.
+/// These are single steps. How they combine, for instance to give a projection another number of
+/// partitions, is decided in the crate `projection`, once for all databases.
 ///
 /// As in [`CheckpointStore`], no method begins, commits or rolls back, and dropping a future
 /// leaves its statement done or not. Every time is one of the database's clock. All fail with
 /// [`StoreError::Corrupt`] on a row that this library cannot have written.
 ///
-/// Who locks several rows locks the projection first and then its partitions by index, so that
-/// nobody waits in a circle.
+/// The order of locks is the projection, then its partitions by index. This rules out deadlocks.
 pub trait ProjectionStore: CheckpointStore {
     /// Every projection that was registered, by name.
     fn projections(
@@ -158,7 +157,7 @@ pub trait ProjectionStore: CheckpointStore {
         count_max: u32,
     ) -> impl Future<Output = Result<Vec<DeadLetter>, StoreError>> + Send;
 
-    /// How many dead letters each partition has, those that queue behind others included: partition
+    /// How many dead letters each partition has, those that queue after others included: partition
     /// indexes in order, with counts; partitions without any are left out. It reads every dead
     /// letter of the projection.
     fn dead_letter_counts(

@@ -90,8 +90,8 @@ pub struct HorizonHolder {
     pub session: String,
     /// The application name the connection gave, where it gave one.
     pub application: Option<String>,
-    /// How long the transaction has been open, or has not appended, whichever the database
-    /// knows, by its clock.
+    /// How long the transaction has been open, by the database's clock; on MySQL and MariaDB, how
+    /// long ago it last appended.
     pub open_for: Option<Duration>,
 }
 

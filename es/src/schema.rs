@@ -136,7 +136,7 @@ impl TableNames {
         &self.checkpoints
     }
 
-    /// The table of the workers that claim partitions, one row for each and each projection: the
+    /// The table of the workers that claim partitions, one row per worker and projection: the
     /// projections table's name in the singular, as far as an `s` makes the plural, and `_workers`.
     pub fn workers(&self) -> SqlName {
         SqlName(format!("{}_workers", self.projection()))

@@ -16,11 +16,12 @@ use crate::{
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a read has no effect. Dropping the future of an `append` leaves it
-/// open whether the events were written to the transaction; roll the transaction back, or,
-/// outside one, repeat the append with the same events.
+/// Dropping the future of a read changes nothing in the database. Dropping the future of an `append`
+/// leaves it open whether the events were written to the transaction; roll the transaction back,
+/// or, outside one, repeat the append with the same events. In both cases the connection may be in
+/// the middle of an answer, and whether it can be used again depends on the driver: see the adapter.
 pub trait EventStore: Send + Sync {
-    /// The connection type, such as a `&mut` to which a transaction or a pooled connection gives.
+    /// The connection type. A transaction and a pooled connection dereference to it: `&mut *tx`.
     type Connection: Send;
 
     /// Appends `events` to `stream` if it is at the `expected` version: all of them or none.
@@ -103,7 +104,7 @@ pub trait EventStore: Send + Sync {
         known: Position,
     ) -> impl Future<Output = Result<Horizon, StoreError>> + Send;
 
-    /// The wanted events of a window, in position order: the one SQL statement behind
+    /// The wanted events of a window, in position order: the one SQL statement of
     /// [`read_events`](EventStore::read_events), which is the method to call.
     ///
     /// # Errors

@@ -263,7 +263,7 @@ async fn rescale_in<T: ProjectionStore>(
 }
 
 /// Forgets a projection: checkpoints, workers, dead letters. Not what it has written, which is the
-/// caller's, in the same transaction. A worker that still runs it does not make it anew; one that
+/// caller's, in the same transaction. A worker that still runs it does not make it again; one that
 /// is started later does, and begins at the start of the log. `false` if there is no such projection.
 ///
 /// # Errors

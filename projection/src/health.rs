@@ -20,9 +20,9 @@ pub struct Health {
 pub struct Trouble {
     /// The projection and partition; `None` if the worker cannot look at its partitions.
     pub partition: Option<(ProjectionName, Partition)>,
-    /// Since when.
+    /// For how long by now.
     pub since: Duration,
-    /// How often it was tried since.
+    /// How often it was tried in that time.
     pub attempts: u32,
     /// Whether it waits for somebody to do something; otherwise it is tried again by itself.
     pub stands_still: bool,

@@ -32,7 +32,7 @@ struct Answer {
 }
 
 impl HorizonWatch {
-    /// Asks anew and forgets the last answer, for it may come from a database that has since gone
+    /// Asks again and forgets the last answer, for it may come from a database that has since gone
     /// back: a failover that lost commits, a backup restored under a running process.
     pub(crate) async fn refresh<S: EventSource>(&self, source: &S) -> Result<Horizon, StoreError> {
         let mut last = self.last.lock().await;
@@ -94,7 +94,7 @@ impl HorizonWatch {
             return Err(StoreError::UnsafeRead {
                 reason: format!(
                     "the log ends at {}, but {after} was read before: the database has gone back, \
-                     so restore its projections to the same moment, or build them anew",
+                     so restore its projections to the same moment, or reset them",
                     horizon.end
                 ),
             });

@@ -41,7 +41,7 @@ pub(crate) fn parked(projection: &ProjectionName) {
     ::metrics::counter!(name::DEAD_LETTERS, "projection" => projection).increment(1);
 }
 
-/// So many partitions of a projection wait for an operator.
+/// This many partitions of a projection wait for an operator.
 #[cfg(feature = "metrics")]
 #[expect(clippy::cast_precision_loss, reason = "a projection has few partitions")]
 pub(crate) fn standing_still(projection: &ProjectionName, partitions: usize) {

@@ -20,7 +20,7 @@ use crate::{ProcessorError, Projection};
 ///
 /// It reads a batch on a connection of its own, then begins a transaction, locks the checkpoint,
 /// hands the batch to the projection, saves the checkpoint and commits. While it does, it reads the
-/// next batch if there is a connection for it: it holds two at most, and is content with one.
+/// next batch if there is a connection for it: it uses two connections at most, and works with one.
 ///
 /// While there is something to do it reads without pause. When there is nothing it looks again
 /// after an eighth of the time for which there has been nothing: 1 ms at least, the largest poll
@@ -108,7 +108,7 @@ where
     /// How many times in a row an event is tried at which one transaction after the other is
     /// undone (by a deadlock, a time limit, a lost connection), before the projection's
     /// [policy](crate::FailurePolicy) decides about it; 20 unless set. The pauses between the
-    /// attempts grow to between 3 and 6 seconds: about a minute in all.
+    /// attempts grow to between 3 and 6 seconds: half a minute to a minute in all.
     ///
     /// What concerns no single event, such as a server that is away, is tried without an end by
     /// [`run`](Processor::run), and as often as this by

@@ -28,7 +28,7 @@ pub trait Projection<C: Send>: Send + Sync + 'static {
         EventFilter::default()
     }
 
-    /// What becomes of an event that cannot be handled; unless overridden, the processor stops.
+    /// What becomes of an event that cannot be handled; unless overridden, its partition stands still.
     fn failure_policy(&self) -> FailurePolicy {
         FailurePolicy::default()
     }

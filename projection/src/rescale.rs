@@ -29,7 +29,7 @@ pub(crate) fn plan_rescale(
     total: u16,
 ) -> RescalePlan {
     let (old, new) = (partitions.len(), usize::from(total));
-    // Behind a reset the barrier lies where the replay ends: an event below it may be a replay for
+    // After a reset the barrier lies where the replay ends: an event below it may be a replay for
     // one partition and not for another, and they are about to be one.
     let reach = |partition: &PartitionState| partition.position.max(partition.replay_until);
     let Some(highest) = partitions.iter().map(reach).max() else {

@@ -59,7 +59,7 @@ pub(crate) struct Run<'a, S, P> {
     pub(super) filter: Arc<EventFilter>,
     /// Whether the checkpoint is known; it is not after a setback.
     is_taken_up: bool,
-    /// Whether the projection was ever found: then it is not made anew.
+    /// Whether the projection was ever found: then it is not made again.
     is_registered: bool,
     pub(super) is_paused: bool,
     pub(super) epoch: Epoch,
@@ -304,7 +304,7 @@ where
         let is_at_barrier = self.stop_at.is_some_and(|stop_at| self.reached >= stop_at);
         if self.is_paused || is_at_barrier {
             self.save_reached().await?;
-            // A claim ends with the epoch; who was told to be here looks for himself.
+            // A leased run ends when its epoch changes. An assigned one reads the checkpoint again.
             self.is_taken_up = self.hold != Hold::Assigned;
             return Ok(Step::Held);
         }

@@ -77,7 +77,8 @@ impl<S: EventSource> Runner<S> {
         self.run_until(Until::Shutdown, shutdown).await
     }
 
-    /// Runs all processors until each has handled every event the log held when it began.
+    /// Runs all processors until each has handled every event up to the horizon as it was when the
+    /// processor began.
     ///
     /// # Errors
     ///

@@ -10,10 +10,11 @@ use crate::handler_error::error_text;
 use crate::run::{Retry, Run};
 use crate::{Projection, observe};
 
-/// The longest pause before work is tried again that the database undid.
+/// The longest pause, before jitter, until work is tried again that the database undid.
 const UNDONE_PAUSE_MAX: Duration = Duration::from_secs(3);
 
-/// The longest pause before a database is asked again that could not be reached or cannot serve.
+/// The longest pause, before jitter, until a database is asked again that could not be reached or
+/// cannot serve.
 const OUTAGE_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 /// After how many failures in a row an operator is told.

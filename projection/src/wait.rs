@@ -52,7 +52,7 @@ pub enum WaitError {
 /// [`AppendResult::last_position`](es::AppendResult::last_position): read your own writes.
 ///
 /// A partition for which there is nothing moves its checkpoint once a second at most:
-/// [`wait_for_stream`] waits for one partition only. An event that was parked, or queues behind
+/// [`wait_for_stream`] waits for one partition only. An event that was parked, or queues after
 /// one, counts as handled.
 ///
 /// # Errors

@@ -34,7 +34,7 @@ use crate::{Processor, ProcessorError, Projection, WorkerError, admin, observe};
 /// A worker that joins is given its share as soon as the others have looked around; one that stops
 /// gives its partitions up at once; those of one that dies are taken over once their lease has
 /// expired and another worker polls: after one *lease* and one *poll interval* at most. If it died
-/// or hangs in the middle of a batch and the server does not notice, such as behind a network that
+/// or hangs in the middle of a batch and the server does not notice, such as across a network that
 /// swallows everything, the server ends its transaction after
 /// [`Processor::with_time_max`], so that is the time at most which is added. A worker that was paused
 /// for longer, or cut off, finds its partitions in another epoch and cannot commit.

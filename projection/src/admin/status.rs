@@ -37,7 +37,7 @@ pub struct PartitionStatus {
     /// When the oldest event after the checkpoint was created, whether the projection's filter
     /// wants it or not; `None` if there is none within the stretch that one read covers.
     pub oldest_unhandled: Option<DateTime<Utc>>,
-    /// How many of its events are parked, those that queue behind others included.
+    /// How many of its events are parked, those that queue after others included.
     pub dead_letters: u64,
 }
 
@@ -81,7 +81,7 @@ impl ProjectionStatus {
         (done < total).then_some(Rebuild { done, total })
     }
 
-    /// How many events are parked, those that queue behind others included.
+    /// How many events are parked, those that queue after others included.
     pub fn dead_letters(&self) -> u64 {
         self.partitions.iter().map(|one| one.dead_letters).sum()
     }

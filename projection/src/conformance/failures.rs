@@ -135,7 +135,7 @@ where
     stage.assert_handled_once("p", &EventFilter::default()).await;
 }
 
-/// A database that never stops asking for another attempt ends the run.
+/// An event at which the database never stops asking for another attempt ends a processor's run.
 pub async fn retries_have_an_end<H: Harness>(harness: H)
 where
     H::Source: Clone,
@@ -281,7 +281,7 @@ async fn force_checkpoint<H: Harness>(stage: &Stage<H>, to: impl Fn(Position) ->
     stage.source.commit(tx).await.expect("the transaction commits");
 }
 
-/// A checkpoint edited to lie behind the end of the log would skip what is appended next.
+/// A checkpoint edited to lie past the end of the log would skip what is appended next.
 pub async fn a_checkpoint_beyond_the_log_is_refused<H: Harness>(harness: H)
 where
     H::Source: Clone,
