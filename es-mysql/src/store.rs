@@ -238,6 +238,7 @@ impl EventStore for MySqlEventStore {
         filter: &EventFilter,
         limit: ReadLimit,
     ) -> Result<EventBatch, StoreError> {
+        filter.check()?;
         let Some(window) = ReadWindow::below_horizon(after, horizon, limit) else {
             return Ok(EventBatch::nothing(after));
         };

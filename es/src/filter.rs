@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use crate::identifier::check_identifier;
-use crate::{InvalidIdentifier, Partition, PersistedEvent};
+use crate::{Partition, PersistedEvent, StoreError};
 
 /// Which events a reader of the log wants; the default wants all.
 ///
 /// The conditions are applied by the database, so what is not wanted is not shipped. Every
 /// condition that was set must hold; a set of names holds if it contains the event's. Names obey the
 /// same rule as the parts of a [`StreamId`](crate::StreamId): one that no event can have is an error
-/// of the read, [`StoreError::InvalidFilter`](crate::StoreError::InvalidFilter).
+/// of the read, [`StoreError::InvalidFilter`].
 ///
 /// ```
 /// use es::{EventFilter, Partition};
@@ -87,8 +87,9 @@ impl EventFilter {
     ///
     /// # Errors
     ///
-    /// Which name cannot be, and why.
-    pub fn check(&self) -> Result<(), InvalidIdentifier> {
+    /// [`StoreError::InvalidFilter`] with the name that cannot be,
+    /// and why.
+    pub fn check(&self) -> Result<(), StoreError> {
         let names = [
             ("bounded context", &self.bounded_contexts),
             ("aggregate type", &self.aggregate_types),
@@ -97,6 +98,7 @@ impl EventFilter {
         let mut all =
             names.iter().flat_map(|(field, names)| names.iter().map(|name| (*field, name)));
         all.try_for_each(|(field, name)| check_identifier(field, name))
+            .map_err(|source| StoreError::InvalidFilter { source })
     }
 
     /// Whether `event` is wanted: what an adapter's SQL must agree with.

@@ -154,7 +154,7 @@ pub trait EventStore: Send + Sync {
                     return Ok(batch);
                 }
             }
-            check_filter(filter)?;
+            filter.check()?;
             let horizon = self.horizon(conn, after).await?;
             self.read_below(conn, after, horizon.position, filter, limit).await
         }
@@ -192,7 +192,7 @@ pub trait EventStore: Send + Sync {
         limit: ReadLimit,
     ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send {
         async move {
-            check_filter(filter)?;
+            filter.check()?;
             match ReadWindow::below_horizon(after, horizon, limit) {
                 None => Ok(EventBatch::nothing(after)),
                 Some(window) => {
@@ -202,9 +202,4 @@ pub trait EventStore: Send + Sync {
             }
         }
     }
-}
-
-/// Refuses a filter before any of it is sent.
-fn check_filter(filter: &EventFilter) -> Result<(), StoreError> {
-    filter.check().map_err(|source| StoreError::InvalidFilter { source })
 }

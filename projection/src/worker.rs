@@ -233,7 +233,7 @@ where
     }
 
     fn check_filter(&self) -> Result<(), StoreError> {
-        self.projection.filter().check().map_err(|source| StoreError::InvalidFilter { source })
+        self.projection.filter().check()
     }
 
     fn drive(
