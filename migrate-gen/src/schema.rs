@@ -80,7 +80,7 @@ impl Schema {
     /// use migrate_gen::{Database, Schema};
     ///
     /// let sql = Schema::new(Database::Postgres).with_role("shop_app".parse()?).to_sql()?;
-    /// assert!(sql.contains(r#"grant select, insert on "events" to "shop_app";"#));
+    /// assert!(sql.contains(r#"grant select on sequence "events_global_position_seq" to "shop_app";"#));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
