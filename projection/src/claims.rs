@@ -15,8 +15,8 @@ use crate::limits::answered_within;
 use crate::run::{Ended, Hold};
 use crate::worker::{Finished, Member, Running, Shift, Worker};
 
-/// The first pause before a partition is given up again; each is twice as long, six at most.
-const RELEASE_PAUSE_MIN: Duration = Duration::from_millis(10);
+/// The first pause before the database is asked again; each is twice as long, six at most.
+const RETRY_PAUSE_MIN: Duration = Duration::from_millis(10);
 
 impl<S: EventSource> Shift<'_, S> {
     pub(super) async fn claim(
@@ -102,24 +102,39 @@ impl<S: EventSource> Shift<'_, S> {
             source.release(conn);
             Ok(())
         };
-        let release = || self.answered::<(), StoreError>(release());
-        let pauses = ExponentialBuilder::new().with_min_delay(RELEASE_PAUSE_MIN).with_max_times(6);
-        release.retry(pauses).sleep(tokio::time::sleep).when(StoreError::is_retryable).await
+        self.retried(release).await
     }
 
     /// Gives up whatever still has this worker's name, such as a partition that stands still or
     /// one that was claimed without an answer, and takes the worker out of the count.
     pub(super) async fn leave(&self, name: &ProjectionName) -> Result<(), StoreError> {
         let Worker { source, id, .. } = self.worker;
-        let mut conn = source.acquire().await?;
-        let partitions = source.store().partitions(&mut conn, name).await?;
-        source.release(conn);
+        let look = || async {
+            let mut conn = source.acquire().await?;
+            let partitions = source.store().partitions(&mut conn, name).await?;
+            source.release(conn);
+            Ok(partitions)
+        };
+        let partitions = self.retried(look).await?;
         for state in partitions.iter().filter(|state| state.owner.as_ref() == Some(id)) {
             self.release(name, state.partition, state.epoch).await?;
         }
-        let mut conn = source.acquire().await?;
-        source.store().leave(&mut conn, name, id).await?;
-        source.release(conn);
-        Ok(())
+        let leave = || async {
+            let mut conn = source.acquire().await?;
+            source.store().leave(&mut conn, name, id).await?;
+            source.release(conn);
+            Ok(())
+        };
+        self.retried(leave).await
+    }
+
+    /// What the database answers; a transaction that was in the way is waited for.
+    async fn retried<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        mut ask: impl FnMut() -> F,
+    ) -> Result<T, StoreError> {
+        let ask = || self.answered::<T, StoreError>(ask());
+        let pauses = ExponentialBuilder::new().with_min_delay(RETRY_PAUSE_MIN).with_max_times(6);
+        ask.retry(pauses).sleep(tokio::time::sleep).when(StoreError::is_retryable).await
     }
 }

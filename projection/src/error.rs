@@ -140,6 +140,13 @@ pub enum WorkerError {
     Checkpoint(CheckpointError),
 }
 
+impl WorkerError {
+    /// Whether a worker that cannot register its projections yet may be able to later.
+    pub(crate) fn is_cured_by_waiting(&self) -> bool {
+        matches!(self, WorkerError::Store { source, .. } if source.is_retryable())
+    }
+}
+
 /// So many different events were parked one after the other, without one that could be handled in
 /// between, that it is not the events' fault: a read model that is out of step, a bad release. The
 /// next one is tried again, with pauses that grow to between 10 and 20 seconds, until one can be handled.

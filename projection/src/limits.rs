@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use es::StoreError;
 use thiserror::Error;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
 
 /// What the processor does to a future of the driver that takes too long: it is dropped, and the
 /// connection with it.
@@ -13,6 +14,26 @@ use tokio::time::timeout;
 #[error("the database did not answer within {time_max:?}")]
 pub(crate) struct NoAnswer {
     time_max: Duration,
+}
+
+/// What `future` ends with, unless it takes longer than `time_max` once `stop` is cancelled.
+///
+/// A statement that was sent is carried out even if nobody waits for its answer: a future that is
+/// dropped at once could have effects after what is done next.
+pub(crate) async fn ended_within<T>(
+    time_max: Duration,
+    stop: &CancellationToken,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let out_of_time = async {
+        stop.cancelled().await;
+        sleep(time_max).await;
+    };
+    tokio::select! {
+        biased;
+        ended = future => Some(ended),
+        () = out_of_time => None,
+    }
 }
 
 /// The answer, unless it takes longer than `time_max`: then the connection counts as lost.

@@ -20,7 +20,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use crate::handler_error::error_text;
 use crate::health::Health;
 use crate::horizon_watch::HorizonWatch;
-use crate::limits::answered_within;
+use crate::limits::{answered_within, ended_within};
 use crate::processor::STOP_TIME_MAX;
 use crate::rebalance::rebalance;
 use crate::registration::register;
@@ -129,7 +129,7 @@ impl<S: EventSource> Worker<S> {
 
     /// How long the worker may take to stop; 20 seconds unless set. What is not done by then is
     /// dropped, and handled by whichever worker takes the partition over; giving the partitions up
-    /// takes up to three seconds more. Choose less than what stops the process by force, such as
+    /// takes up to six seconds more. Choose less than what stops the process by force, such as
     /// Kubernetes' grace period of 30 seconds. Set it before projections are added.
     #[must_use]
     pub fn with_stop_time_max(self, stop_time_max: Duration) -> Self {
@@ -322,13 +322,14 @@ impl<'a, S: EventSource> Shift<'a, S> {
                 }
                 _ = polls.tick() => {}
             }
-            // Dropped in the middle, it takes its connection with it; a claim that was committed
-            // then is noticed by the next poll, or given up when this worker leaves.
-            let looked = shutdown.run_until_cancelled(self.poll(&mut is_registered)).await;
+            // Ended, so that the worker is not said to be there after it has left. A claim without an
+            // answer is noticed by the next poll, or given up when this worker leaves.
+            let poll = self.poll(&mut is_registered);
+            let looked = ended_within(LEAVE_TIME_MAX, shutdown, poll).await;
             match looked {
                 None => return Ok(()),
                 Some(Ok(())) => self.worker.health.worker_is_well(),
-                Some(Err(error)) if is_registered || is_cured_by_waiting(&error) => {
+                Some(Err(error)) if is_registered || error.is_cured_by_waiting() => {
                     warn!(reason = &error as &dyn std::error::Error, "looking again");
                     self.worker.health.worker_fails(error_text(&error));
                 }
@@ -445,7 +446,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
         for one in &partitions {
             observe::lag(&state.name, one.partition, end.distance_from(one.position));
         }
-        if state.is_paused {
+        if state.is_paused || self.stop_all.is_cancelled() {
             return Ok(());
         }
         if let Some(total) = state.rescale_to.filter(|_| is_drained(&partitions)) {
@@ -492,9 +493,4 @@ impl<'a, S: EventSource> Shift<'a, S> {
     fn store(&self, source: StoreError) -> WorkerError {
         WorkerError::Store { worker: self.worker.id.clone(), source }
     }
-}
-
-/// Whether a worker that cannot register its projections yet may be able to later.
-fn is_cured_by_waiting(error: &WorkerError) -> bool {
-    matches!(error, WorkerError::Store { source, .. } if source.is_retryable())
 }

@@ -105,7 +105,10 @@ impl Harness for SqliteHarness {
     }
 }
 
-async fn execute(conn: &mut SqliteConnection, sql: &'static str) -> Result<(), StoreError> {
+pub(crate) async fn execute(
+    conn: &mut SqliteConnection,
+    sql: &'static str,
+) -> Result<(), StoreError> {
     sqlx::raw_sql(sql).execute(conn).await.map_err(StoreError::database)?;
     Ok(())
 }

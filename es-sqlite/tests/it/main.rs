@@ -7,6 +7,7 @@ mod connections;
 mod dropped;
 mod ended;
 mod harness;
+mod leaving;
 mod plans;
 mod schema_check;
 mod time_limits;
