@@ -113,6 +113,13 @@
 //! cannot. sqlx's pool pings a connection before it hands it out, a hidden round trip before
 //! each transaction: `MySqlPoolOptions::test_before_acquire(false)` switches it off.
 //!
+//! # What a user who may only read can do
+//!
+//! InnoDB lets a user with the right `select` lock what is read (`lock in share mode`). In the events'
+//! table that makes appends wait, in those of the projections it makes workers wait, until the
+//! transaction ends. `idle_transaction_timeout` ends it if it is forgotten. Let users who only look read a
+//! replica.
+//!
 //! # Capabilities
 //!
 //! Of the capabilities that `es::conformance` lists this store has

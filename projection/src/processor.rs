@@ -132,6 +132,9 @@ where
     /// batches. It is also how long the processor waits for an answer of the database, and how long
     /// the database lets a statement of the transaction, or a pause between two, last: if the
     /// process hangs or cannot be reached, its partition is free after a lease and this time.
+    ///
+    /// A handler that blocks its thread and never awaits cannot be dropped: its partition waits until
+    /// it returns or its process ends.
     #[must_use]
     pub fn with_time_max(self, time_max: Duration) -> Self {
         Processor { time_max: time_max.max(Duration::from_millis(10)), ..self }

@@ -153,3 +153,36 @@ async fn an_event_that_fails_is_parked_and_handled_after_all() -> TestResult {
     assert!(admin::dead_letters(&*source, &name, Position::START, 100).await?.is_empty());
     Ok(())
 }
+
+#[tokio::test]
+async fn a_partition_is_let_past_the_event_it_stands_still_at() -> TestResult {
+    let pool = database().await?;
+    let store = SqliteEventStore::default();
+    for (id, number) in [("order-1", 1), ("order-2", 2)] {
+        let order = StreamId::new("Sales", "Order", id)?;
+        let placed = [Event::json("OrderPlaced", &number)?];
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+        store.append(&mut tx, &order, ExpectedVersion::NoStream, &placed).await?;
+        tx.commit().await?;
+    }
+    let source = Arc::new(SqliteSource::new(pool.clone(), store));
+    let broken = Arc::new(Counter { broken_at: Some(1), ..counter("revenue") });
+    let (processor, name) =
+        (Processor::new(Arc::clone(&source), Arc::clone(&broken)), broken.name());
+    let stopped = processor.run_until_caught_up(CancellationToken::new()).await;
+    assert!(stopped.is_err(), "it stands still");
+
+    let status = admin::status_of(&*source, &name).await?.expect("it is registered");
+    for partition in &status.partitions {
+        let state = &partition.state;
+        println!("{}: {:?}, {:?}", state.partition, state.failing_position, state.last_error);
+    }
+    // Partition 0 goes on after the event, which is a dead letter now.
+    let skipped = admin::skip_failing(&*source, &name, 0).await?;
+
+    assert_eq!(status.partitions[0].state.failing_position, Some(skipped));
+    processor.run_until_caught_up(CancellationToken::new()).await?;
+    assert_eq!(count(&pool, "revenue").await?, 1);
+    assert_eq!(admin::dead_letters(&*source, &name, Position::START, 9).await?.len(), 1);
+    Ok(())
+}
