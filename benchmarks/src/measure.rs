@@ -42,7 +42,7 @@ pub(crate) struct Bench {
 }
 
 /// How often each writer appends before the clock runs: as often as PostgreSQL plans a statement
-/// anew before it may keep the plan.
+/// before it may keep the plan.
 const WARM_UP_APPENDS: usize = 5;
 
 /// What a figure is of.
@@ -153,7 +153,7 @@ pub(crate) async fn write_all(
     let start = Arc::new(Barrier::new(writers.len() + 1));
     let run = |mut writer: Box<dyn Writer>, start: Arc<Barrier>| async move {
         let warmed_up = warm_up(&mut *writer).await;
-        // Whoever fails must not let the others wait.
+        // A writer that fails must not let the others wait.
         start.wait().await;
         warmed_up?;
         let deadline = Instant::now() + duration;

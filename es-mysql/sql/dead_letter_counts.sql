@@ -2,7 +2,7 @@
 --
 -- ? projection
 --
--- It reads every dead letter of the projection, so it is for whoever looks, not for each poll.
+-- It reads every dead letter of the projection, so it is for an operator who looks, not for each poll.
 -- The cast gives the remainder a sign, whatever the columns have.
 select
   cast(slot % partition_total as signed) as partition_index,

@@ -10,7 +10,7 @@
 -- READ UNCOMMITTED shows the newest version of each row, READ COMMITTED the newest committed one:
 -- an announcement that differs between the two belongs to a transaction that is open.
 --
--- 1. The last position, committed or not. Whoever announces after this draws above it.
+-- 1. The last position, committed or not. An append that announces itself after this draws above it.
 -- 2. The announcements, committed or not.
 -- 3. The announcements that are committed: after 2, so that an announcement that looks committed
 --    there and here is, and so are the events behind it.

@@ -1,7 +1,7 @@
 -- A stretch of positions, as they are with and without what is not committed: a position that
 -- stands only in the first answer belongs to an open transaction, or was rolled back just now.
 --
--- Sent as text: after one position, through another, at most so many. See `horizon.sql`.
+-- Sent as text: after one position, through another, how many at most. See `horizon.sql`.
 set transaction isolation level read uncommitted;
 start transaction;
 select

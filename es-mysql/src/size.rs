@@ -19,7 +19,7 @@ struct PacketTooLarge {
 /// Above what size an append is not worth writing as text.
 const TEXT_BYTES_MAX: usize = 256 * 1024;
 
-/// Whether an insert of so many bytes is sent as text, where it takes twice as many.
+/// Whether an insert of this many bytes is sent as text, where it takes twice as many.
 pub(crate) fn fits_text(bytes: usize, packet_bytes_max: usize) -> bool {
     bytes < TEXT_BYTES_MAX.min(packet_bytes_max / 2)
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::schema::SchemaCheck;
 
-/// Inserts of up to so many events are rendered once and stay prepared on their connection.
+/// Inserts of up to this many events are rendered once and stay prepared on their connection.
 const PREPARED_EVENTS_MAX: usize = 16;
 
 /// The values of one event.

@@ -216,7 +216,7 @@ impl EventStore for MySqlEventStore {
         if poll.unused() > UNUSED_APPENDERS_MAX
             && let Err(error) = self.remove_unused_appenders(&mut *conn).await
         {
-            // Perhaps this reader may not. Polls are dearer until another one has.
+            // Perhaps this reader may not. Polls cost more until another one has.
             let error: &dyn std::error::Error = &error;
             warn!(error, "cannot remove the announcements of connections that are gone");
         }

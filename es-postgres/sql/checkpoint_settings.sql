@@ -6,8 +6,8 @@
 -- with the settings from before the wait if they are read in the same statement. That is one more
 -- round trip for each batch.
 --
--- The settings cannot change before the transaction ends: whoever changes them changes the epoch of
--- every partition with them. Dead letters are added by whoever has the row locked.
+-- The settings cannot change before the transaction ends: a change of them changes the epoch of
+-- every partition with them. Dead letters are added by the one who has the row locked.
 select
   partition_total,
   is_paused,

@@ -1,11 +1,11 @@
 -- The wanted events of a window of positions, in position order.
 --
--- $1 after this position  $2 through this position  $3 at most so many events
+-- $1 after this position  $2 through this position  $3 how many events, at most
 -- $4 bounded contexts  $5 aggregate types  $6 event types: arrays, null for all
 -- $7 number of partitions  $8 the partition
 --
 -- The window is a range of the primary key; the filters are checked on its rows, so that one
--- statement serves every filter. Whoever reads below a horizon runs this in a snapshot taken
+-- statement serves every filter. A reader below a horizon runs this in a snapshot taken
 -- after the horizon was read: outside a transaction every statement has its own.
 select
   global_position,

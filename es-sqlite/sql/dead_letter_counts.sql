@@ -2,7 +2,7 @@
 --
 -- ?1 projection
 --
--- It reads every dead letter of the projection, so it is for whoever looks, not for each poll.
+-- It reads every dead letter of the projection, so it is for an operator who looks, not for each poll.
 select
   slot % partition_total as partition_index,
   count(*) as dead_letters

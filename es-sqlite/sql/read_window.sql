@@ -1,6 +1,6 @@
 -- The wanted events of a window of positions, in position order.
 --
--- ?1 after this position  ?2 through this position  ?3 at most so many events
+-- ?1 after this position  ?2 through this position  ?3 how many events, at most
 -- ?4 bounded contexts  ?5 aggregate types  ?6 event types: JSON arrays, null for all
 -- ?7 number of partitions  ?8 the partition
 --

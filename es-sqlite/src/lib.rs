@@ -26,7 +26,7 @@
 //! On a full disk, an I/O error, `on conflict rollback`, an interrupted statement and a few others
 //! SQLite rolls the whole transaction back by itself. [`es::StoreError::transaction`] then says
 //! [`Ended`](es::TransactionState::Ended): what is sent next would commit by itself, so drop the
-//! transaction. sqlx goes on to count it as open, and the connection is useless to whoever takes it
+//! transaction. sqlx goes on to count it as open, and the connection is useless to the next who takes it
 //! from the pool next; [`restore`] makes it usable, by itself if the pool is told so.
 //!
 //! # Example

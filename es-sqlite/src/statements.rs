@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 
 use crate::schema::SchemaCheck;
 
-/// Appends of up to so many events are rendered once and stay prepared on their connection.
+/// Appends of up to this many events are rendered once and stay prepared on their connection.
 const PREPARED_EVENTS_MAX: usize = 16;
 
 /// How many values the append binds before the first event's, and for each event.

@@ -83,7 +83,7 @@ impl Deref for SqliteTransaction {
     }
 }
 
-/// Whoever borrows the connection has the whole time for what it does.
+/// The one who borrows the connection has the whole time for what it does.
 impl DerefMut for SqliteTransaction {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         self.clock.restart();

@@ -36,7 +36,7 @@ impl fmt::Display for ProjectionName {
 }
 
 /// Counts who may move a checkpoint. It goes up whenever a worker claims the partition and whenever
-/// an operator changes the projection, so whoever holds an older one can no longer commit.
+/// an operator changes the projection, so a worker that holds an older one can no longer commit.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(i64);
 

@@ -94,7 +94,7 @@ pub(crate) fn check_same_history(
         [first, ..] => bail!(
             "the database holds {} commits that HEAD does not reach in this form, such as {first}: \
              the history was rewritten or deepened, another branch is checked out, or the database \
-             belongs to another repository; check out what was there, or start anew with another \
+             belongs to another repository; check out what was there, or start again with another \
              database in --database-url",
             gone.len()
         ),

@@ -12,8 +12,8 @@ const HEADER: &str = "idempotency-key";
 const NAMESPACE: Uuid = Uuid::from_u128(0x6c1f_0d0a_93b7_4b0e_a2f5_58a4_7f0e_61d9);
 
 /// The id of the event that a request leads to. The store has every event id once, so that a
-/// request which is repeated with its key leads to one event, whoever answers it, and when. One that
-/// was refused has led to none: it is looked at anew.
+/// request which is repeated with its key leads to one event, whichever process answers it, and when. One that
+/// was refused has led to none: it is looked at again.
 ///
 /// A service with accounts makes the account part of the name: otherwise one client could use up
 /// another's keys.

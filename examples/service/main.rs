@@ -48,7 +48,7 @@ use crate::server::Limits;
 use crate::sqlite::Sqlite;
 use crate::summaries::OrderSummaries;
 
-/// How many partitions the read model begins with: so many processes can share the work.
+/// How many partitions the read model begins with: as many processes can share the work.
 const PARTITIONS: NonZeroU16 = NonZeroU16::new(4).expect("it is not zero");
 
 /// How long the read model may be behind when nothing has happened for a while.

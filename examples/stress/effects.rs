@@ -10,7 +10,7 @@ use projection::{EventContext, FailurePolicy, HandlerError, Projection, Retries}
 use crate::backend::Backend;
 use crate::elastic::Poison;
 
-/// After so many attempts a poisonous event is parked.
+/// After this many attempts a poisonous event is parked.
 pub(crate) const ATTEMPTS_MAX: NonZeroU32 = NonZeroU32::new(3).expect("it is not zero");
 
 const DELAY_MIN: Duration = Duration::from_millis(2);

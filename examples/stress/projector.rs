@@ -24,7 +24,7 @@ const BATCH_SIZE_MAX: NonZeroU32 = NonZeroU32::new(100).expect("it is not zero")
 /// When the process is to end by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// When its standard input ends: when whoever started it is gone.
+    /// When its standard input ends: when the process that started it is gone.
     InputEnds,
     CaughtUp,
 }
@@ -53,7 +53,7 @@ pub(crate) async fn run<B: Backend>(url: &str, store: &str, until: Until) -> any
     Ok(())
 }
 
-/// Notices that whoever started this process is gone, or wants it to end.
+/// Notices that the one that started this process is gone, or wants it to end.
 ///
 /// On a thread, for reading the standard input cannot be cancelled and the end of the process must
 /// not wait for it.

@@ -105,7 +105,7 @@ impl Schema {
 
 /// An index the event store itself does not need, for queries of the application's own.
 ///
-/// Each one makes every append dearer, so none is there by default.
+/// Each one makes every append cost more, so none is there by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum OptionalIndex {

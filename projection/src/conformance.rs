@@ -85,7 +85,7 @@ macro_rules! conformance_tests {
             a_paused_processor_goes_on_when_it_is_resumed
             a_reset_projection_replays_while_workers_run
             a_deleted_projection_stays_deleted_while_workers_run
-            whoever_waits_sees_what_he_appended
+            a_wait_ends_when_what_was_appended_is_handled
             a_rescale_before_each_transaction_of_a_retry_is_noticed
             who_waits_for_a_rescale_goes_on_after_it
             a_handler_that_hangs_in_a_retry_has_failed

@@ -19,7 +19,7 @@ pub(crate) enum RescalePlan {
 /// A multiple of the present number splits every partition in place: partition *i* of N is exactly
 /// *i*, *i* + N, *i* + 2N… of the multiple, so each takes the checkpoint of the one it was part of.
 /// For any other number the partitions must be at one position, a barrier no lower than where any
-/// of them has ever come: everything up to there is handled, whoever did it. If they are not, the
+/// of them has ever come: everything up to there is handled, by one or another. If they are not, the
 /// barrier is set, and the same question is asked again when they are there.
 ///
 /// `partitions` are those of the projection, by index, and none of them moves meanwhile.
@@ -68,7 +68,7 @@ pub(crate) fn plan_rescale(
     RescalePlan::Write(draining, seeds.collect())
 }
 
-/// An epoch that no partition of the projection has ever had: whoever holds one from before, of a
+/// An epoch that no partition of the projection has ever had: a worker that holds one from before, of a
 /// partition that may be gone, cannot commit.
 pub(crate) fn next_epoch(partitions: &[PartitionState]) -> Epoch {
     partitions.iter().map(|partition| partition.epoch).max().unwrap_or_default().next()

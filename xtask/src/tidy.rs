@@ -17,6 +17,13 @@ const UNFINISHED: [&str; 4] = [
     concat!("dbg", "!("),
 ];
 
+/// Words that a reader stumbles over, and what to write instead. Put together likewise.
+const STUMBLES: [(&str, &str); 3] = [
+    (concat!("an", "ew"), "again"),
+    (concat!("dear", "er"), "costs more"),
+    (concat!("who", "ever"), "who, or the one that"),
+];
+
 /// What the crates that every adapter shares must not know.
 const DATABASES: [&str; 5] = ["sqlx", "sqlite", "postgres", "mysql", "mariadb"];
 
@@ -74,13 +81,25 @@ fn check_for(path: &Path) -> Option<Check> {
     match extension {
         Some("rs") => Some(check_rust),
         Some("sql") if has_component(path, "sql") => Some(check_sql),
+        Some("md") => Some(check_prose),
         _ if path.file_name().is_some_and(|name| name == "Cargo.toml") => Some(check_manifest),
         _ => None,
     }
 }
 
+fn check_prose(_: &Path, text: &str) -> Vec<String> {
+    let complaints = text.lines().zip(1..).flat_map(|(line, number)| {
+        let words = line.split(|char: char| !char.is_alphanumeric());
+        let found = words.filter_map(|word| {
+            STUMBLES.iter().find(|(stumble, _)| word.eq_ignore_ascii_case(stumble))
+        });
+        found.map(move |(word, instead)| format!("line {number}: not `{word}` but `{instead}`"))
+    });
+    complaints.collect()
+}
+
 fn check_rust(path: &Path, text: &str) -> Vec<String> {
-    let mut complaints = Vec::new();
+    let mut complaints = check_prose(path, text);
     if path.file_name().is_some_and(|name| name == "mod.rs") {
         complaints.push("name the file after its module, beside the directory".to_owned());
     }
@@ -113,11 +132,12 @@ fn may_assert_sql_safe(path: &Path) -> bool {
         || ["benchmarks", "examples", "xtask"].iter().any(|top| path.starts_with(top))
 }
 
-fn check_sql(_: &Path, text: &str) -> Vec<String> {
-    if text.starts_with("--") {
-        return Vec::new();
+fn check_sql(path: &Path, text: &str) -> Vec<String> {
+    let mut complaints = check_prose(path, text);
+    if !text.starts_with("--") {
+        complaints.push("begin with a `--` comment that says what it is for".to_owned());
     }
-    vec!["begin with a `--` comment that says what it is for".to_owned()]
+    complaints
 }
 
 fn check_manifest(path: &Path, text: &str) -> Vec<String> {
@@ -200,6 +220,17 @@ mod tests {
     fn unfinished_code_is_found() {
         let text = UNFINISHED.map(|unfinished| format!("{unfinished})")).join("\n");
         assert_eq!(complaints("es/src/a.rs", &format!("//! A.\n{text}")), UNFINISHED.len());
+    }
+
+    #[test]
+    fn words_that_a_reader_stumbles_over_are_found() {
+        for (word, _) in STUMBLES {
+            let capital = format!("{}{}", word[..1].to_uppercase(), &word[1..]);
+            assert_eq!(complaints("README.md", &format!("It is {word}.\n{capital} it is.")), 2);
+            assert_eq!(complaints("es/src/a.rs", &format!("//! A.\n/// {word}\n")), 1);
+            assert_eq!(complaints("es-sqlite/sql/a.sql", &format!("-- {word}")), 1);
+            assert_eq!(complaints("README.md", &format!("un{word}")), 0);
+        }
     }
 
     #[test]

@@ -105,7 +105,7 @@ fn filled_stream(index: usize) -> String {
 }
 
 /// Appends behind `sequence`, as its event store does for the events of a command, but without
-/// loading the aggregate first: whoever appends knows where the stream ends.
+/// loading the aggregate first: who appends knows where the stream ends.
 async fn append(
     repository: &PostgresEventRepository,
     aggregate_id: &str,

@@ -116,7 +116,7 @@ async fn a_rolled_back_hole_is_passed_at_once() {
     assert_eq!(visible(&store).await, [1, 2, 3, 4, 8]);
     let after = horizon(&store).await;
     assert_eq!((after.position, after.end, after.held_by.len()), (8.into(), 8.into(), 0));
-    // At the end of the log: whoever has read to the horizon is not behind the end afterwards.
+    // At the end of the log: who has read to the horizon is not behind the end afterwards.
     let mut last = store.begin().await;
     store.append_in(&mut last, &stream("a"), ANY, &event()).await.expect("9");
     let open = horizon(&store).await;
@@ -191,7 +191,7 @@ async fn the_horizon_is_never_a_position_that_was_rolled_back() {
     assert_eq!((after.position, after.end), (4.into(), 4.into()));
 }
 
-/// A horizon whose reader is stopped when it has read so many rows of the appenders, until
+/// A horizon whose reader is stopped when it has read this many rows of the appenders, until
 /// `meanwhile` is over.
 async fn stopped_horizon(
     store: &Fixture<MySqlHarness>,

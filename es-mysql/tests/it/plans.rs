@@ -1,5 +1,5 @@
 //! Every read uses its index, at 100,000 events: what the server's optimizer says about the
-//! statements, as they are sent. It plans a statement anew each time it runs.
+//! statements, as they are sent. It plans a statement each time it runs.
 
 use es::conformance::Fixture;
 use es::{EventFilter, EventStore, ExpectedVersion, ReadLimit, Version};

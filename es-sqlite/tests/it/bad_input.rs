@@ -149,8 +149,8 @@ async fn a_deleted_checkpoint_is_not_taken_for_a_new_projection() {
     assert!(matches!(error, CheckpointError::Missing { .. }), "{error:?}");
     assert!(error.to_string().contains("put the row back"), "{error}");
     run(&mut conn, "delete from projections").await;
-    let anew = store.register_checkpoint(&mut conn, &name, Partition::ALL).await;
-    assert_eq!(anew.expect("deleted as a whole").position, Position::START);
+    let again = store.register_checkpoint(&mut conn, &name, Partition::ALL).await;
+    assert_eq!(again.expect("deleted as a whole").position, Position::START);
 }
 
 /// SQLite folds the case of table names, but keeps its counters under the name as it was given.

@@ -172,7 +172,7 @@ async fn a_checkpoint_is_not_saved_outside_the_transaction_of_its_effects() {
     assert_eq!(lag[0].checkpoint, es::Position::START, "what is lost is handled again");
 }
 
-/// Whoever begins to write keeps everybody else from it, so that nobody fails half-way.
+/// A connection that begins to write keeps everybody else from it, so that nobody fails half-way.
 #[tokio::test]
 async fn a_source_begins_as_a_writer() {
     let harness = SqliteHarness::new();

@@ -83,7 +83,7 @@ async fn end(way: usize, conn: &mut SqliteConnection) -> Option<&'static str> {
     Some(sql)
 }
 
-/// Whoever takes the connection next can begin, commit, roll back and drop a transaction.
+/// The next who takes the connection can begin, commit, roll back and drop a transaction.
 async fn assert_usable(pool: &SqlitePool, what: &str) {
     let lift = "pragma max_page_count = 4294967294";
     sqlx::raw_sql(lift).execute(pool).await.unwrap_or_else(|error| panic!("{what}: {error}"));

@@ -55,7 +55,7 @@ async fn a_transaction_of_many_statements_may_take_longer() {
     source.commit(tx).await.expect("committed");
 }
 
-/// Whoever stops waiting for a statement frees the database, however long the statement would take.
+/// A caller who stops waiting for a statement frees the database, however long the statement would take.
 #[tokio::test]
 async fn a_transaction_dropped_in_a_long_statement_ends_at_once() {
     let harness = SqliteHarness::new();

@@ -17,7 +17,7 @@ fn bytes(events: &[PersistedEvent]) -> usize {
 }
 
 /// However large the events are, an answer ends with the event that exceeds the limit in bytes, and
-/// whoever follows the answers misses nothing.
+/// a reader who follows the answers misses nothing.
 pub async fn a_read_is_bounded_in_bytes<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     for number in 0..12_u8 {

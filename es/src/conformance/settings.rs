@@ -123,7 +123,7 @@ pub async fn a_checkpoint_stops_at_its_barrier<H: Harness>(harness: H) {
     store.commit(tx).await;
 }
 
-/// A projection of the same name begins anew.
+/// A projection of the same name begins again.
 pub async fn a_deleted_projection_is_gone<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     store.register("p", Partition::new(0, 3).expect("a partition")).await.expect("new");

@@ -28,7 +28,7 @@ pub(crate) fn router<B: Backend>() -> Router<Arc<Orders<B>>> {
 }
 
 /// The database answers and its schema is the one this program needs. A worker that fails ends the
-/// process, so that whoever answers has one.
+/// process, so that a process that answers has one.
 async fn health<B: Backend>(
     State(orders): State<Arc<Orders<B>>>,
 ) -> Result<&'static str, OrderError> {

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::backend::Backend;
 use crate::effects::ATTEMPTS_MAX;
 
-/// One event in so many is poisonous.
+/// One event in this many is poisonous.
 const RARITY: u32 = 150;
 
 /// What an event does to the handler: the same in every process, for it follows from the event's id.

@@ -60,7 +60,7 @@ impl ChildSeat {
                 End::ByItself(status) => self.ended(&id, status),
                 End::Killed(dead) => {
                     child.kill().await?;
-                    // Whoever asked may be gone.
+                    // The one who asked may be gone.
                     let _ = dead.send(());
                 }
                 End::Asked => {

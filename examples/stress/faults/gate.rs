@@ -49,7 +49,7 @@ impl Gate {
             return;
         };
         if trap.caught.send(caught()).is_ok() {
-            // Whoever closed the gate may be gone.
+            // The one who closed the gate may be gone.
             let _ = timeout(STAND_MAX, trap.release).await;
         }
     }

@@ -16,7 +16,7 @@ use super::gate::{Caught, Gate};
 use super::hidden_error::HandlingFailed;
 use super::temper::{Manner, Temper};
 
-/// After so many attempts an event is parked.
+/// After this many attempts an event is parked.
 const ATTEMPTS_MAX: NonZeroU32 = NonZeroU32::new(4).expect("it is not zero");
 
 const DELAY_MIN: Duration = Duration::from_millis(5);
@@ -27,7 +27,7 @@ const DELAY_MAX: Duration = Duration::from_millis(100);
 pub(super) enum Crash {
     /// The process ends.
     Process,
-    /// The worker's future is dropped by whoever hears this.
+    /// The worker's future is dropped by the one who hears this.
     Future(Arc<Notify>),
 }
 

@@ -18,7 +18,7 @@ pub(super) struct Seat {
     pub(super) gate: Gate,
     /// Whether the worker is a process of its own.
     pub(super) is_child: bool,
-    /// Held by whoever wants the worker to stay, or not to.
+    /// Held by those who want the worker to stay, or not to.
     pub(super) peace: tokio::sync::Mutex<()>,
     kills: mpsc::Sender<oneshot::Sender<()>>,
     worker: Mutex<Option<WorkerId>>,

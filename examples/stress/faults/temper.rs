@@ -82,7 +82,7 @@ impl Temper {
         }
     }
 
-    /// Those to plant in a run of so many seconds, in random order; one of each at least.
+    /// Those to plant in a run of this many seconds, in random order; one of each at least.
     pub(super) fn plan(seconds: u64, rng: &mut Rng) -> Vec<Temper> {
         let scaled = |per_minute: u32| (u64::from(per_minute) * seconds).div_ceil(60).max(1);
         let mut tempers = Vec::new();

@@ -72,7 +72,7 @@ impl Program {
         Ended::from(self.command(repository).output().unwrap())
     }
 
-    /// Runs it and expects the last line to say so many commits and events, and exit code 0.
+    /// Runs it and expects the last line to say this many commits and events, and exit code 0.
     #[track_caller]
     pub(crate) fn verifies(&self, repository: &Repository, commits: u32, events: u32) -> Ended {
         let ended = self.run(repository);
@@ -82,7 +82,7 @@ impl Program {
 }
 
 impl Ended {
-    /// Expects the last line to say so many commits and events, and exit code 0.
+    /// Expects the last line to say this many commits and events, and exit code 0.
     #[track_caller]
     pub(crate) fn verified(&self, commits: u32, events: u32) {
         let verified = format!("verified: {commits} commits, {events} events, 0 differences");

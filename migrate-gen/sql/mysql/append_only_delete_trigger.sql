@@ -1,5 +1,5 @@
 -- Optional: nor can events be removed one by one. MySQL has no trigger that could refuse "truncate"
--- or "drop table": whoever has the right "drop" to the table can run both, so do not grant it.
+-- or "drop table": who has the right "drop" to the table can run both, so do not grant it.
 create trigger {trigger}
     before delete on {events}
     for each row

@@ -5,7 +5,7 @@
 -- ignores spaces at the end, with which the event store lets no name end.
 create table {events} (
     -- The order of the whole log. InnoDB gives no number twice, not even after a rollback or a
-    -- restart; after a truncate it begins anew.
+    -- restart; after a truncate it begins at 1 again.
     global_position bigint not null auto_increment primary key,
 
     -- The event's place in its stream: 1, 2, 3 and so on, without holes.
@@ -39,7 +39,7 @@ create table {events} (
     payload longblob not null,
 
     -- What the application notes beside the payload, as JSON. Text, because MySQL's json type
-    -- orders the keys anew: what is read is what was written.
+    -- reorders the keys: what is read is what was written.
     metadata mediumtext null,
 
     -- UUIDs as 16 bytes: the conversation the event belongs to, the event or command that caused

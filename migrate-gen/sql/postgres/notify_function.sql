@@ -1,4 +1,4 @@
--- Optional: tells whoever listens that there may be new events. The channel is "es_" and the oid of
+-- Optional: tells those who listen that there may be new events. The channel is "es_" and the oid of
 -- the events table, so that every event store has its own.
 create function {function}() returns trigger
 language plpgsql

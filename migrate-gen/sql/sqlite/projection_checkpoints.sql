@@ -13,7 +13,7 @@ create table "{checkpoints}" (
     updated_at integer not null,
 
     -- Who may move the position: goes up with every claim, and with all that an operator changes,
-    -- so that whoever holds an older one cannot commit.
+    -- so that a worker with an older one cannot commit.
     epoch integer not null default 0,
 
     -- Events at or before this position were handled before: the projection was reset.

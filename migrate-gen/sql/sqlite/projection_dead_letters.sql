@@ -1,5 +1,5 @@
 -- Events that a projection has parked because they could not be handled, and the later ones of
--- their streams, which queue behind them. Written by whoever has the partition's checkpoint locked.
+-- their streams, which queue after them. Written by the one who has the partition's checkpoint locked.
 -- There is no foreign key, which would make batches wait for operators.
 create table "{dead_letters}" (
     projection text not null,

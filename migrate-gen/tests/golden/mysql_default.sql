@@ -14,7 +14,7 @@
 -- ignores spaces at the end, with which the event store lets no name end.
 create table `events` (
     -- The order of the whole log. InnoDB gives no number twice, not even after a rollback or a
-    -- restart; after a truncate it begins anew.
+    -- restart; after a truncate it begins at 1 again.
     global_position bigint not null auto_increment primary key,
 
     -- The event's place in its stream: 1, 2, 3 and so on, without holes.
@@ -48,7 +48,7 @@ create table `events` (
     payload longblob not null,
 
     -- What the application notes beside the payload, as JSON. Text, because MySQL's json type
-    -- orders the keys anew: what is read is what was written.
+    -- reorders the keys: what is read is what was written.
     metadata mediumtext null,
 
     -- UUIDs as 16 bytes: the conversation the event belongs to, the event or command that caused
@@ -127,7 +127,7 @@ create table `projection_checkpoints` (
     updated_at datetime(6) not null default (utc_timestamp(6)),
 
     -- Who may move the position: goes up with every claim, and with all that an operator changes,
-    -- so that whoever holds an older one cannot commit.
+    -- so that a worker with an older one cannot commit.
     epoch bigint not null default 0,
 
     -- Events at or before this position were handled before: the projection was reset.
@@ -172,7 +172,7 @@ create table `projection_workers` (
 ) engine = InnoDB default charset = utf8mb4 collate = utf8mb4_bin;
 
 -- Events that a projection has parked because they could not be handled, and the later ones of
--- their streams, which queue behind them. Written by whoever has the partition's checkpoint locked.
+-- their streams, which queue after them. Written by the one who has the partition's checkpoint locked.
 -- There is no foreign key, which would make batches wait for operators.
 create table `projection_dead_letters` (
     projection varchar(255) not null,

@@ -3,7 +3,7 @@
 -- Run this file once. It has no "begin" and "commit", so that a migration tool can run it inside
 -- a transaction of its own. Run a second time, it fails and changes nothing.
 
--- The schema may be there already. Even then, whoever runs this needs the right to create one in
+-- The schema may be there already. Even then, the role that runs this needs the right to create one in
 -- this database.
 create schema if not exists "Shop";
 
@@ -120,7 +120,7 @@ create trigger "order_append_only"
     for each statement
     execute function "Shop"."order_append_only"();
 
--- Optional: tells whoever listens that there may be new events. The channel is "es_" and the oid of
+-- Optional: tells those who listen that there may be new events. The channel is "es_" and the oid of
 -- the events table, so that every event store has its own.
 create function "Shop"."order_notify"() returns trigger
 language plpgsql
@@ -173,7 +173,7 @@ create table "Shop"."ShopCheckpoints" (
     updated_at timestamptz not null default now(),
 
     -- Who may move the position: goes up with every claim, and with all that an operator changes,
-    -- so that whoever holds an older one cannot commit.
+    -- so that a worker with an older one cannot commit.
     epoch bigint not null default 0,
 
     -- Events at or before this position were handled before: the projection was reset.
@@ -228,7 +228,7 @@ create table "Shop"."shop_projection_workers" (
 );
 
 -- Events that a projection has parked because they could not be handled, and the later ones of
--- their streams, which queue behind them. Written by whoever has the partition's checkpoint locked.
+-- their streams, which queue after them. Written by the one who has the partition's checkpoint locked.
 -- There is no foreign key, which would make batches wait for operators.
 create table "Shop"."shop_projection_dead_letters" (
     projection text collate "C" not null,

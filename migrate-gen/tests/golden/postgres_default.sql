@@ -107,7 +107,7 @@ create table "projection_checkpoints" (
     updated_at timestamptz not null default now(),
 
     -- Who may move the position: goes up with every claim, and with all that an operator changes,
-    -- so that whoever holds an older one cannot commit.
+    -- so that a worker with an older one cannot commit.
     epoch bigint not null default 0,
 
     -- Events at or before this position were handled before: the projection was reset.
@@ -162,7 +162,7 @@ create table "projection_workers" (
 );
 
 -- Events that a projection has parked because they could not be handled, and the later ones of
--- their streams, which queue behind them. Written by whoever has the partition's checkpoint locked.
+-- their streams, which queue after them. Written by the one who has the partition's checkpoint locked.
 -- There is no foreign key, which would make batches wait for operators.
 create table "projection_dead_letters" (
     projection text collate "C" not null,

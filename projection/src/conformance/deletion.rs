@@ -14,8 +14,8 @@ use crate::{Projection, wait_for};
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A projection that was there, one that is running and one that comes later go on, and so does
-/// whoever reads the log.
+/// A projection that was there, one that is running and one that comes later go on, and so do
+/// readers of the log.
 pub async fn deleting_the_last_stream_stops_no_projection<H: Harness>(harness: H)
 where
     H::Source: Clone,

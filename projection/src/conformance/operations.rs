@@ -193,7 +193,7 @@ where
     }
 }
 
-/// A deleted projection is not made anew by the worker that runs it.
+/// A deleted projection is not made again by the worker that runs it.
 pub async fn a_deleted_projection_stays_deleted_while_workers_run<H: Harness>(harness: H)
 where
     H::Source: Clone,
@@ -223,7 +223,7 @@ where
 }
 
 /// Read your own writes: by the whole projection, or by the partition of one stream.
-pub async fn whoever_waits_sees_what_he_appended<H: Harness>(harness: H)
+pub async fn a_wait_ends_when_what_was_appended_is_handled<H: Harness>(harness: H)
 where
     H::Source: Clone,
 {

@@ -97,7 +97,7 @@ impl Directory {
         tail(&String::from_utf8_lossy(&log))
     }
 
-    /// Leaves the directory to whoever stops the server.
+    /// Leaves the directory to the command that stops the server.
     pub(super) fn keep(mut self) {
         self.kept = true;
     }

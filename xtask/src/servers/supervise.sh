@@ -12,7 +12,7 @@ shift 3
 start() {
     "$@" 3<&- >>"$directory/log" 2>&1 &
     server=$!
-    # Whole or not at all, for whoever reads it.
+    # Whole or not at all, for those who read it.
     echo "$server" >"$directory/pid.new" && mv "$directory/pid.new" "$directory/pid"
 }
 

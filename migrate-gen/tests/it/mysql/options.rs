@@ -58,7 +58,7 @@ async fn an_append_only_table_takes_events_and_no_change() {
 }
 
 #[tokio::test]
-async fn a_truncate_gets_past_the_guard_and_begins_the_positions_anew() {
+async fn a_truncate_gets_past_the_guard_and_begins_the_positions_again() {
     let (_database, mut conn) = TestDatabase::with(&mysql().with_append_only()).await;
     let more = [("aggregate_version", "2"), ("event_id", OTHER_EVENT_ID)];
     for event in [insert_event("events", &[]), insert_event("events", &more)] {
