@@ -63,6 +63,9 @@ pub(crate) fn meaning(sqlstate: &str, routine: Option<&str>) -> Meaning {
         // fdw_error, fdw_out_of_memory, fdw_unable_to_create_execution, …_reply,
         // …_establish_connection: the other server's, and what it says of a statement is not.
         "HV000" | "HV001" | "HV00L" | "HV00M" | "HV00N" => Meaning::Unavailable,
+        // internal_error: what a server, or an extension, did not expect. Another transaction may
+        // not meet it; if each does at one event, it is that event's in the end.
+        "XX000" => Meaning::Retryable,
         _ => class_meaning(sqlstate.get(..2).unwrap_or(sqlstate), is_raised),
     }
 }

@@ -11,9 +11,11 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
+use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool, SqlStr};
+use sqlx_core::rt;
 use sqlx_core::transaction::TransactionManager as _;
 
 /// What becomes of a connection that is dropped in the middle of something.
@@ -24,6 +26,9 @@ pub type Abandon<DB> = fn(PoolConnection<DB>);
 pub fn close<DB: Database>(conn: PoolConnection<DB>) {
     drop(conn.detach());
 }
+
+/// How long a pool may ask a connection that is given back whether it lives.
+pub const RETURN_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// A connection that is borrowed from a pool. Unless it is [released](PooledConnection::release),
 /// dropping it abandons it.
@@ -43,8 +48,15 @@ impl<DB: Database> PooledConnection<DB> {
     }
 
     /// Gives the connection back. Nothing is being asked of it, and no transaction is open.
+    ///
+    /// The pool asks whether it lives. On a network that has fallen silent no answer comes, and the
+    /// connection would be missing in the pool for as long as the kernel keeps trying; so it is
+    /// closed after [`RETURN_TIME_MAX`].
     pub fn release(mut self) {
-        drop(self.conn.take());
+        if let Some(mut conn) = self.conn.take() {
+            let returned = conn.return_to_pool();
+            rt::spawn(async move { rt::timeout(RETURN_TIME_MAX, returned).await });
+        }
     }
 }
 

@@ -70,7 +70,7 @@ pub(crate) fn judge(
 ) -> Next {
     match (failed.said, failed.cause) {
         (Some(Said::Permanent), _) => Next::Policy(policy.last()),
-        (None, Cause::Server) => Next::WaitForServer,
+        (_, Cause::Server) => Next::WaitForServer,
         _ if !failed.is_undone() => {
             Next::Policy(policy.judge(failing.failed.saturating_add(1), random))
         }
@@ -101,9 +101,11 @@ mod tests {
 
     #[test]
     fn the_server_is_waited_for_however_often_it_fails() {
-        for times in [0, 5, 1_000] {
-            let next = after(times, times, &failed(Cause::Server, None));
-            assert_eq!(next, Next::WaitForServer);
+        for said in [None, Some(Said::Retryable)] {
+            for times in [0, 5, 1_000] {
+                let next = after(times, times, &failed(Cause::Server, said));
+                assert_eq!(next, Next::WaitForServer, "{said:?}");
+            }
         }
     }
 

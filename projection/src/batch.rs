@@ -89,7 +89,7 @@ where
                 Err(BatchError::Setback(setback)) => return Err(setback),
                 Err(BatchError::Handler(failed)) => {
                     if chain(&*failed.error).any(<dyn Error>::is::<HandlerTimedOut>) {
-                        self.pace.took_too_long(events.len());
+                        self.pace.took_too_long(u32::try_from(events.len()).unwrap_or(u32::MAX));
                     }
                     debug!(error = &*failed.error, events = events.len(), "event by event");
                 }
@@ -120,6 +120,10 @@ where
             if failing.is_open && policy.gives_up_after_death(failing.failed) {
                 let attempts = failing.failed;
                 let error: HandlerError = HandlerNeverEnded { attempts }.into();
+                if policy.last() == Verdict::Park {
+                    // Whatever else is at fault, it is not to end one process after the other.
+                    return self.park(event, attempts, &*error).await;
+                }
                 return self.give_up(event, attempts, error, policy.last()).await;
             }
             let attempt = failing.failed.saturating_add(1);
@@ -226,7 +230,12 @@ where
         if self.parked_in_a_row < parked_max {
             return self.park(event, attempts, &*error).await;
         }
-        let source = TooManyInARow { parked: self.parked_in_a_row, source: error }.into();
+        let source: HandlerError =
+            TooManyInARow { parked: self.parked_in_a_row, source: error }.into();
+        if let Some(failing) = self.failing {
+            let failed = failing.failed.saturating_sub(1);
+            self.does_not_count(Failing { failed, ..failing }, &source).await;
+        }
         Err(Setback::Retry(Retry { source, position: None }))
     }
 
@@ -242,12 +251,15 @@ where
         let source = &*self.processor.source;
         let begun = self.answered(source.begin_within(self.processor.time_max)).await;
         let mut tx = begun.map_err(|error| self.store(error))?;
-        if let Err(error) = self.handle_in(&mut tx, events, through, attempt).await {
-            if !error.is_in_mid_statement() {
-                self.roll_back(tx).await;
+        let handled = match self.handle_in(&mut tx, events, through, attempt).await {
+            Ok(handled) => handled,
+            Err(error) => {
+                if !error.is_in_mid_statement() {
+                    self.roll_back(tx).await;
+                }
+                return Err(error);
             }
-            return Err(error);
-        }
+        };
         match self.answered(source.commit(tx)).await {
             Ok(()) => {}
             // Whether it was committed is found out when the checkpoint is taken up.
@@ -264,21 +276,22 @@ where
             through = through.get(),
             "committed"
         );
-        if !events.is_empty() {
-            observe::handled(&self.name, events.len(), started.elapsed());
+        if handled > 0 {
+            observe::handled(&self.name, handled, started.elapsed());
             self.parked_in_a_row = 0;
         }
         self.moved_to(through, started);
         Ok(())
     }
 
+    /// Gives how many events the handler was given: those after a dead letter are not its own.
     async fn handle_in(
         &self,
         tx: &mut S::Transaction,
         events: &[PersistedEvent],
         through: Position,
         attempt: u32,
-    ) -> Result<(), BatchError> {
+    ) -> Result<usize, BatchError> {
         let source = &*self.processor.source;
         let locked = self.lock_mine(tx).await?;
         let mut events = Cow::Borrowed(events);
@@ -287,7 +300,7 @@ where
         }
         if events.is_empty() {
             let saved = self.save(tx, through).await;
-            return Ok(saved.map_err(|error| self.checkpoint(error))?);
+            return Ok(saved.map(|()| 0).map_err(|error| self.checkpoint(error))?);
         }
         let context = BatchContext::new(self.partition, attempt, self.replay_until);
         let projection = &self.processor.projection;
@@ -297,7 +310,7 @@ where
         }
         self.answered(source.check_open(tx)).await.map_err(|error| self.store(error))?;
         match self.save(tx, through).await {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(events.len()),
             // What the handler has done can make this statement fail, such as an error of the
             // server that it hid.
             Err(CheckpointError::Store(error)) if !error.is_retryable() => {

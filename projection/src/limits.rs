@@ -1,19 +1,27 @@
 //! Limits in time: how long the library waits for the database, and how long the user's code may
 //! take.
 
+use std::error::Error;
 use std::time::Duration;
 
 use es::StoreError;
-use thiserror::Error;
+use thiserror::Error as ThisError;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
+use crate::handler_error::chain;
+
 /// What the processor does to a future of the driver that takes too long: it is dropped, and the
 /// connection with it.
-#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, ThisError)]
 #[error("the database did not answer within {time_max:?}")]
 pub(crate) struct NoAnswer {
     time_max: Duration,
+}
+
+/// Whether nothing came in the time there was.
+pub(crate) fn no_answer(error: &StoreError) -> bool {
+    chain(error).any(<dyn Error>::is::<NoAnswer>)
 }
 
 /// What `future` ends with, unless it takes longer than `time_max` once `stop` is cancelled.

@@ -36,9 +36,8 @@ impl Pace {
         }
     }
 
-    /// A batch took longer than it may.
-    pub(crate) fn took_too_long(&mut self, events: usize) {
-        let events = u32::try_from(events).unwrap_or(u32::MAX);
+    /// To read or handle a batch took longer than it may.
+    pub(crate) fn took_too_long(&mut self, events: u32) {
         self.events_max = (events / 4).clamp(1, self.events_max.max(1));
     }
 

@@ -5,11 +5,22 @@ use std::time::Duration;
 
 use es::{EventBatch, EventSource, EventStore, Position, ReadLimit, StoreError};
 use futures_util::future::join;
+use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use crate::limits::answered_within;
-use crate::run::{Run, Setback};
+use crate::run::{Retry, Run, Setback};
 use crate::{Processor, Projection};
+
+/// How long a run that is told to stop waits for a connection to save its checkpoint with. What it
+/// does not save is found not to be for it by the next run.
+const LAST_SLOT_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// A worker's connections are all in use.
+#[derive(Debug, Error)]
+#[error("the worker's connections are all in use")]
+struct NoneFree;
 
 /// The right to use a connection for a batch or a read; nothing is inside if nothing is limited.
 pub(super) struct Slot(#[expect(dead_code, reason = "it is held")] Option<OwnedSemaphorePermit>);
@@ -55,9 +66,17 @@ where
             return Ok(Slot(None));
         };
         let mut slot = None;
-        let wait = async { slot = slots.acquire_owned().await.ok() };
+        let wait = async { slot = Arc::clone(&slots).acquire_owned().await.ok() };
         self.sleep(Duration::from_hours(24), wait).await?;
-        Ok(Slot(slot))
+        if slot.is_none() {
+            // Told to stop: those that have one give it back soon.
+            slot =
+                timeout(LAST_SLOT_TIME_MAX, slots.acquire_owned()).await.ok().and_then(Result::ok);
+        }
+        match slot {
+            Some(slot) => Ok(Slot(Some(slot))),
+            None => Err(Setback::Retry(Retry { source: NoneFree.into(), position: None })),
+        }
     }
 
     /// The answer of the database, if it comes in time.

@@ -14,7 +14,7 @@ use tracing::debug;
 
 use crate::attempts::Failing;
 use crate::batch::BatchError;
-use crate::limits::answered_within;
+use crate::limits::{answered_within, no_answer};
 use crate::pace::Pace;
 use crate::registration::register;
 use crate::setbacks::Setbacks;
@@ -181,7 +181,7 @@ where
                     }
                     continue;
                 }
-                Err(Setback::Stop(error)) => return Err(error),
+                Err(Setback::Stop(error)) => return Err(self.stopped(error).await),
                 Err(Setback::Lost) => return Ok(Ended::Lost),
                 Err(Setback::Retry(retry)) => retry,
             };
@@ -319,6 +319,9 @@ where
                 return Ok(Step::Passed);
             };
             drop(slot);
+            if batch.as_ref().is_err_and(no_answer) {
+                self.pace.took_too_long(self.pace.limit().events_max());
+            }
             batch.map_err(|error| self.store(error))?
         };
         if !batch.events.is_empty() {

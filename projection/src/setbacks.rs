@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use crate::handler_error::error_text;
 use crate::run::{Retry, Run};
-use crate::{Projection, observe};
+use crate::{ProcessorError, Projection, observe};
 
 /// The longest pause, before jitter, until work is tried again that the database undid.
 const UNDONE_PAUSE_MAX: Duration = Duration::from_secs(3);
@@ -49,6 +49,17 @@ where
     S: EventSource,
     P: Projection<S::Connection>,
 {
+    /// What makes a partition stand still is there for operators to see. An event's error is noted
+    /// already, with the event.
+    pub(super) async fn stopped(&mut self, error: ProcessorError) -> ProcessorError {
+        let is_noted = matches!(error, ProcessorError::Handler { .. })
+            || matches!(error, ProcessorError::RetriesExhausted { position: Some(_), .. });
+        if !is_noted {
+            self.tell(&error_text(&error)).await;
+        }
+        error
+    }
+
     /// Work is going on again.
     pub(super) async fn is_well(&mut self) {
         self.processor.health.partition_is_well(&self.name, self.partition);

@@ -317,7 +317,8 @@ impl<'a, S: EventSource> Shift<'a, S> {
                 biased;
                 () = shutdown.cancelled() => return Ok(()),
                 Some(finished) = self.tasks.join_next_with_id() => {
-                    self.ended(finished).await;
+                    // What is left undone is done by leaving.
+                    ended_within(LEAVE_TIME_MAX, shutdown, self.ended(finished)).await;
                     continue;
                 }
                 _ = polls.tick() => {}

@@ -149,7 +149,9 @@ fn failing_position(
     let state = find(partitions, projection, partition)?;
     let failing = state.failing_position.filter(|position| *position > state.position);
     let projection = projection.clone();
-    // A batch that is under way is noted with its first event, and no attempt that counts.
-    let failing = failing.filter(|_| state.attempts > 0);
+    // A batch that is under way is noted with its first event, no attempt that counts and no error;
+    // an event that is tried while the server is waited for, with its error.
+    let has_failed = state.attempts > 0 || state.last_error.as_ref().is_some_and(|e| !e.is_empty());
+    let failing = failing.filter(|_| has_failed);
     failing.ok_or(SkipFailingError::NothingFails { projection, partition })
 }
