@@ -13,7 +13,7 @@
 //! connection: one that looks whether a transaction is open, reads the stream's version and
 //! announces the append, and one that inserts. An append of more than 16 events that takes more
 //! than 256 KiB, of which each event's fixed part is 256 bytes, is prepared each time: that is
-//! three, and the next statement on the connection may wait 40 ms, for sqlx does not set
+//! three, and the next statement on the connection may wait 40 ms, since sqlx does not set
 //! `TCP_NODELAY`.
 //!
 //! A version conflict is known after the first round trip, unless another writer comes in between;
@@ -38,7 +38,7 @@
 //! may wait for more than it must. By MySQL's manual an insert that is undone can lock a gap at the
 //! end of the table as well. SERIALIZABLE is correct and makes appenders wait for each other, and
 //! deadlock. READ UNCOMMITTED is refused where the session is set to it; do not ask for it with a
-//! `set transaction` of your own, for an append would then count on versions that may be rolled
+//! `set transaction` of your own, because an append would then count on versions that may be rolled
 //! back. [`MySqlSource`] begins its transactions in READ COMMITTED, which a server whose binary log
 //! has the format STATEMENT does not let write.
 //!
@@ -89,7 +89,7 @@
 //!   [`StoreError::UnsafeRead`](es::StoreError::UnsafeRead). The session's isolation level does not
 //!   matter.
 //!
-//! Galera clusters and replication groups with several primaries are not supported, for their
+//! Galera clusters and replication groups with several primaries are not supported, because their
 //! nodes do not show each other who is appending;
 //! [`check_schema`](es::EventStore::check_schema) refuses them.
 //!
@@ -101,7 +101,7 @@
 //! The session's character sets of statements and connection must be utf8mb4, as sqlx makes them,
 //! and its `unique_checks` on; else appends and the start check are refused. What is read of the
 //! log is the same in any character set of results, but the start check refuses others than
-//! utf8mb4, for the rest of the names. The session's `sql_mode`, collation, time zone, `autocommit`,
+//! utf8mb4, because of the other names. The session's `sql_mode`, collation, time zone, `autocommit`,
 //! `completion_type` and limit of rows do not matter. Times are kept in UTC, to the microsecond.
 //!
 //! On MySQL, [`horizon`](es::EventStore::horizon) sees the counter of the events table as it was up

@@ -445,7 +445,7 @@ async fn leave_nothing_behind(conn: &mut MySqlConnection) {
     let _ = sqlx::raw_sql("rollback and no chain no release").execute(conn).await;
 }
 
-/// The rows of `read_window.sql`. Once there are enough the rest is read and dropped, for the server
+/// The rows of `read_window.sql`. Once there are enough the rest is read and dropped, as the server
 /// sends them all: a reader asks for fewer the next time.
 async fn collect_window(
     conn: &mut MySqlConnection,

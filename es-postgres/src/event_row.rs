@@ -18,7 +18,7 @@ pub(crate) const EPOCH_MICROS: i64 = 946_684_800_000_000;
 
 impl PgEventStore {
     /// The events of a read, in the order of its rows, each given to `push` until that says no.
-    /// The rest of the rows is read and dropped, for the server sends them all.
+    /// The rest of the rows is read and dropped, as the server sends them all.
     ///
     /// Each row is decoded while the server makes the next ones, and from its bytes: going through
     /// sqlx's checks of the type of every value took longer than the server took to send it. The

@@ -21,7 +21,7 @@
 //! [`EventStore::import`](es::EventStore::import) writes by COPY, inside a transaction only, and
 //! asks for the version of each stream when it first meets it. An event id that is taken, or a
 //! writer that comes first to one of the streams, ends the transaction: roll it back. Close the
-//! connection after dropping the future of an import, for it may be in the middle of a COPY.
+//! connection after dropping the future of an import: it may be in the middle of a COPY.
 //!
 //! After a large import, `analyze` the table, or wait a minute for autovacuum to do so: without
 //! statistics PostgreSQL plans the reads of the log with a sort, and they take nearly twice as long.

@@ -8,7 +8,7 @@
 //!
 //! - **WAL**, so that readers and the writer do not block each other
 //!   (`SqliteConnectOptions::journal_mode(SqliteJournalMode::Wal)`).
-//! - **A busy timeout**, for writers wait for each other (sqlx sets five seconds).
+//! - **A busy timeout**, because writers wait for each other (sqlx sets five seconds).
 //! - **`BEGIN IMMEDIATE`** for every transaction that will append:
 //!   `pool.begin_with("BEGIN IMMEDIATE")`. A transaction that begins with a plain `BEGIN`, reads,
 //!   and only then writes fails with `SQLITE_BUSY` if another connection wrote in between, and no

@@ -59,7 +59,7 @@ impl EventSource for SqliteSource {
     /// It looks between two instructions of its own, so not while it waits for a lock (that is what
     /// `busy_timeout` limits) or for the disk.
     ///
-    /// Nothing limits a pause, for nobody could end another process's transaction: a process that
+    /// Nothing limits a pause: nobody could end another process's transaction: a process that
     /// is stopped while it writes (SIGSTOP, a debugger, a frozen container) keeps every other one
     /// from writing until it goes on or is killed. Within one process a processor's own limits end a
     /// handler that hangs, and dropping its transaction frees the database at once.

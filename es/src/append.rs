@@ -248,7 +248,7 @@ pub enum Insertion {
     Written(InsertedEvents),
     /// Nothing is written, and what the store can look up now says why.
     Rejected,
-    /// Nothing is written, for the database refused this version of the stream: another writer
+    /// Nothing is written, because the database refused this version of the stream: another writer
     /// has committed it. The transaction's snapshot may be older than that.
     VersionTaken(Version),
 }

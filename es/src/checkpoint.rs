@@ -212,7 +212,7 @@ pub enum CheckpointError {
     },
 
     /// The checkpoint is not where the caller left it: another worker moved it. Roll the
-    /// transaction back, for its effects belong to events that are already handled.
+    /// transaction back: its effects belong to events that are already handled.
     #[error(
         "the checkpoint of projection {projection}, partition {partition}, \
          was moved from {expected} by another worker"

@@ -151,7 +151,7 @@ async fn run_on<B: Backend>(arguments: Arguments) -> anyhow::Result<()> {
     let worker = tokio::spawn({
         let (stop_requests, stop_worker) = (stop_requests.clone(), stop_worker.clone());
         async move {
-            // A service whose read model stands still is to be started again, not to go on.
+            // A worker ends by itself only if it cannot begin: then the service ends, too.
             let _stop_requests = stop_requests.drop_guard();
             worker.run(stop_worker).await
         }

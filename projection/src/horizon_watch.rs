@@ -32,7 +32,7 @@ struct Answer {
 }
 
 impl HorizonWatch {
-    /// Asks again and forgets the last answer, for it may come from a database that has since gone
+    /// Asks again and forgets the last answer, which may come from a database that has since gone
     /// back: a failover that lost commits, a backup restored under a running process.
     pub(crate) async fn refresh<S: EventSource>(&self, source: &S) -> Result<Horizon, StoreError> {
         let mut last = self.last.lock().await;

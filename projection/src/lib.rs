@@ -9,7 +9,7 @@
 //!
 //! **In the same database, effects are exactly once**: rows and checkpoint commit together, and
 //! a second worker on the same partition finds the checkpoint moved and rolls back. **Effects
-//! elsewhere** (an e-mail, another database) happen at least once, for the transaction may be
+//! elsewhere** (an e-mail, another database) happen at least once, because the transaction may be
 //! rolled back after them; make them idempotent with the event's
 //! [position](es::PersistedEvent::position) as the key, and look at
 //! [`EventContext::replaying`] before you send anything twice.

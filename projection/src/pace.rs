@@ -27,7 +27,7 @@ impl Pace {
     }
 
     /// A batch was read. If its bytes cut it short the next read asks for little more events than
-    /// fitted, for a server sends all that it is asked for; if not, for more again.
+    /// fitted, because a server sends all that it is asked for; if not, for more again.
     pub(crate) fn has_read(&mut self, batch: &EventBatch) {
         if self.is_heavy(batch) {
             self.events_max = count(batch).saturating_mul(2).clamp(1, self.events_max.max(1));

@@ -125,7 +125,7 @@ async fn wait<S: EventSource>(
     }
 }
 
-/// A function of its own, for an iterator that lives on beside the pause would keep generic callers
+/// A function of its own: an iterator that lives on beside the pause would keep generic callers
 /// from spawning the future.
 fn have_come_to(
     position: Position,

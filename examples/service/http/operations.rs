@@ -27,8 +27,8 @@ pub(crate) fn router<B: Backend>() -> Router<Arc<Orders<B>>> {
         .route("/projections/{name}/resume", post(resume::<B>))
 }
 
-/// The database answers and its schema is the one this program needs. A worker that fails ends the
-/// process, so that a process that answers has one.
+/// The database answers and its schema is the one this program needs. A worker that ends by itself
+/// ends the process, so a process that answers has one; how its partitions are doing is said below.
 async fn health<B: Backend>(
     State(orders): State<Arc<Orders<B>>>,
 ) -> Result<&'static str, OrderError> {
