@@ -8,6 +8,7 @@
 //! }
 //! ```
 
+mod breaker;
 mod deletion;
 mod elastic;
 mod failures;
@@ -25,6 +26,7 @@ mod rendezvous;
 mod survival;
 mod workers;
 
+pub use breaker::*;
 pub use deletion::*;
 pub use elastic::*;
 pub use es::conformance::{Harness, run};
@@ -98,6 +100,7 @@ macro_rules! conformance_tests {
             what_the_server_causes_is_never_the_events_fault
             an_event_that_kills_its_process_is_parked_in_the_end
             many_events_that_fail_in_a_row_are_not_the_events_fault
+            an_event_that_waits_after_many_others_is_tried_by_the_next_process
             a_permanent_error_is_not_tried_again
             a_retryable_error_of_the_handlers_does_not_count
             a_partition_that_stands_still_is_let_past

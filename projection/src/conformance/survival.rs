@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use es::conformance::{Conn, Harness};
-use es::{DeadLetter, Event, EventFilter, PersistedEvent, Position};
+use es::{DeadLetter, EventFilter, PersistedEvent, Position};
 use es::{ProjectionName, StoreError, TransactionState};
 use futures_util::future::join;
 use tokio::time::{Instant, sleep, timeout};
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What the handler does instead of returning, with number 3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(super) enum Fate {
     Hangs,
     Undone,
     Unavailable,
@@ -37,17 +37,17 @@ enum Fate {
 
 /// A recorder whose handler meets its fate with number 3 (or all numbers from there), until it is
 /// cured.
-struct Fated<H> {
+pub(super) struct Fated<H> {
     recorder: Recorder<H>,
     policy: FailurePolicy,
     fate: Fate,
-    goes_on_from_there: bool,
+    pub(super) goes_on_from_there: bool,
     is_cured: AtomicBool,
     calls: AtomicUsize,
 }
 
 impl<H: Harness> Fated<H> {
-    fn new(stage: &Stage<H>, policy: FailurePolicy, fate: Fate) -> Self {
+    pub(super) fn new(stage: &Stage<H>, policy: FailurePolicy, fate: Fate) -> Self {
         Fated {
             recorder: Recorder::new(Arc::clone(&stage.harness), "p"),
             policy,
@@ -59,11 +59,11 @@ impl<H: Harness> Fated<H> {
     }
 
     /// How often the handler was called with its event.
-    fn calls(&self) -> usize {
+    pub(super) fn calls(&self) -> usize {
         self.calls.load(Ordering::SeqCst)
     }
 
-    fn cure(&self) {
+    pub(super) fn cure(&self) {
         self.is_cured.store(true, Ordering::SeqCst);
     }
 }
@@ -104,11 +104,11 @@ impl<H: Harness> Projection<Conn<H>> for Fated<H> {
     }
 }
 
-fn name() -> ProjectionName {
+pub(super) fn name() -> ProjectionName {
     ProjectionName::new("p").expect("a valid name")
 }
 
-fn retries(attempts_max: u32) -> Retries {
+pub(super) fn retries(attempts_max: u32) -> Retries {
     Retries::new(NonZeroU32::new(attempts_max).expect("one at least"))
         .with_delay_min(Duration::from_millis(1))
         .with_delay_max(Duration::from_millis(4))
@@ -123,7 +123,10 @@ where
     H::Source: Clone,
 {
     /// A worker with the projection that has a fate, in one partition, and another one.
-    fn two<P: Projection<Conn<H>>>(&self, processor: Processor<H::Source, P>) -> Worker<H::Source> {
+    pub(super) fn two<P: Projection<Conn<H>>>(
+        &self,
+        processor: Processor<H::Source, P>,
+    ) -> Worker<H::Source> {
         let other = self.processor(&self.recorder("other"));
         Worker::new(Arc::clone(&self.source))
             .with_lease(Duration::from_secs(2))
@@ -133,13 +136,13 @@ where
             .with_processor(other, one())
     }
 
-    async fn letters_of(&self, of: &str) -> Vec<DeadLetter> {
+    pub(super) async fn letters_of(&self, of: &str) -> Vec<DeadLetter> {
         let name = ProjectionName::new(of).expect("a valid name");
         let letters = admin::dead_letters(&*self.source, &name, Position::START, 100).await;
         letters.expect("the dead letters are read")
     }
 
-    async fn wait_for_all(&self, of: &str) {
+    pub(super) async fn wait_for_all(&self, of: &str) {
         let name = ProjectionName::new(of).expect("a valid name");
         let end = self.store.log().await.last().map(PersistedEvent::position);
         let end = end.expect("there are events");
@@ -147,7 +150,7 @@ where
     }
 
     /// Runs the worker while `play` plays, then stops it, and gives how long the stop took.
-    async fn run_while(
+    pub(super) async fn run_while(
         &self,
         worker: &Worker<H::Source>,
         play: impl Future<Output = ()>,
@@ -165,7 +168,7 @@ where
 }
 
 /// Waits until `is_so`.
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+pub(super) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let start = Instant::now();
     while !is_so().await {
         assert!(start.elapsed() < PATIENCE, "{what}");
@@ -301,39 +304,6 @@ where
     assert_eq!(letters[0].attempts, 3, "{letters:?}");
     let error = letters[0].error.as_deref().unwrap_or_default();
     assert!(error.contains("3 processes ended"), "{error}");
-}
-
-/// Events that fail one after the other are not the events' fault: after some the partition waits,
-/// and goes on by itself when the handler can.
-pub async fn many_events_that_fail_in_a_row_are_not_the_events_fault<H: Harness>(harness: H)
-where
-    H::Source: Clone,
-{
-    let stage = Stage::new(harness).await;
-    // Each in a stream of its own, so that none queues after another.
-    for number in 0..30 {
-        let stream = format!("stream-{number}");
-        let stream = es::StreamId::new("Test", "Thing", stream).expect("a valid name");
-        let event = Event::json("Happened", &number).expect("valid");
-        stage.store.append(&stream, &[event]).await;
-    }
-    let mut fated = Fated::new(&stage, FailurePolicy::Park(retries(1)), Fate::Permanent);
-    fated.goes_on_from_there = true;
-    let fated = Arc::new(fated);
-    let worker = stage.two(stage.processor(&fated).with_parked_in_a_row_max(batch(4)));
-    let health = worker.health();
-    stage
-        .run_while(&worker, async {
-            let waits = async || {
-                health.troubles().iter().any(|one| one.reason.contains("4 events in a row"))
-            };
-            until("it waits", waits).await;
-            fated.cure();
-            stage.wait_for_all("p").await;
-        })
-        .await;
-    assert_eq!(stage.letters_of("p").await.len(), 4);
-    assert_eq!(stage.handled("p").await.len(), 30 - 4);
 }
 
 /// An error that the handler calls permanent leaves no attempt to make.
