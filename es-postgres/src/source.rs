@@ -126,8 +126,11 @@ impl EventSource for PgSource {
 fn begin_within(time_max: Duration) -> String {
     // Zero would be no limit.
     let millis = time_max.as_nanos().div_ceil(1_000_000).clamp(1, i32::MAX as u128);
+    // Sooner than the time of the handler is over that waits: a lock is not the handler's fault.
+    let lock_millis = millis.div_ceil(2);
     format!(
-        "begin; set local statement_timeout = {millis}; \
+        "begin; set local lock_timeout = {lock_millis}; \
+         set local statement_timeout = {millis}; \
          set local idle_in_transaction_session_timeout = {millis}; \
          set local tcp_user_timeout = {millis}"
     )

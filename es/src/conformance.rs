@@ -22,6 +22,7 @@
 //! | `append_outside_a_transaction` | an append on a connection without a transaction commits by itself |
 //! | `append_inside_transactions_only` | an append on a connection without a transaction is refused |
 //! | `concurrent_appenders` | two transactions can have appended and be open at the same time |
+//! | `transactions_with_time_limits` | the database ends a transaction whose client pauses for too long |
 //!
 //! A store has one of the first two. One that lacks a capability must say so in its documentation.
 //!
@@ -228,6 +229,7 @@ macro_rules! conformance_tests {
             an_append_outside_a_transaction_is_refused
         );
     };
+    (@capability transactions_with_time_limits $harness:expr) => {};
     (@capability concurrent_appenders $harness:expr) => {
         $crate::conformance_tests!(@clauses $harness =>
             the_first_event_ever_is_not_skipped_while_its_transaction_is_open

@@ -47,7 +47,8 @@ impl<S: EventSource> Shift<'_, S> {
         let drive = Arc::clone(&member.drive);
         let task = drive.drive(partition, Hold::Leased { epoch, lease }, stop.clone());
         let task = self.tasks.spawn(task.in_current_span()).id();
-        let running = Running { task, partition, epoch, stop };
+        let (without_lease_since, is_blocked) = (None, false);
+        let running = Running { task, partition, epoch, stop, without_lease_since, is_blocked };
         self.running.insert((name, partition.index()), running);
         Ok(())
     }

@@ -8,6 +8,7 @@
 //! }
 //! ```
 
+mod blocked;
 mod breaker;
 mod deletion;
 mod elastic;
@@ -26,6 +27,7 @@ mod rendezvous;
 mod survival;
 mod workers;
 
+pub use blocked::*;
 pub use breaker::*;
 pub use deletion::*;
 pub use elastic::*;
@@ -115,6 +117,11 @@ macro_rules! conformance_tests {
         $crate::conformance_tests!(@clauses $harness =>
             an_event_that_commits_late_is_handled
             a_log_that_is_held_back_is_not_healthy
+        );
+    };
+    (@capability transactions_with_time_limits $harness:expr) => {
+        $crate::conformance_tests!(@clauses $harness =>
+            a_handler_that_blocks_its_thread_is_taken_over
         );
     };
     (@clauses $harness:expr => $($clause:ident)*) => {

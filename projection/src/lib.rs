@@ -59,8 +59,10 @@
 pub mod admin;
 mod attempts;
 mod batch;
+mod blocked;
 mod claims;
 mod context;
+mod drive;
 mod error;
 mod handler_error;
 mod health;

@@ -133,8 +133,9 @@ where
     /// the database lets a statement of the transaction, or a pause between two, last: if the
     /// process hangs or cannot be reached, its partition is free after a lease and this time.
     ///
-    /// A handler that blocks its thread and never awaits cannot be dropped: its partition waits until
-    /// it returns or its process ends.
+    /// A handler that blocks its thread and never awaits cannot be dropped. The database ends its
+    /// transaction, and another [`Worker`](crate::Worker) takes its partition over, after about a
+    /// lease more; [`Health`](crate::Health) says so.
     #[must_use]
     pub fn with_time_max(self, time_max: Duration) -> Self {
         Processor { time_max: time_max.max(Duration::from_millis(10)), ..self }

@@ -10,13 +10,13 @@ use es::{
     CheckpointError, Epoch, EventSource, EventStore, Partition, Position, ProjectionName,
     ProjectionState, ProjectionStore, StoreError, WorkerId,
 };
-use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use crate::drive::Drive;
 use crate::handler_error::error_text;
 use crate::health::Health;
 use crate::horizon_watch::HorizonWatch;
@@ -25,7 +25,7 @@ use crate::processor::STOP_TIME_MAX;
 use crate::rebalance::rebalance;
 use crate::registration::register;
 use crate::rescale::is_drained;
-use crate::run::{Ended, Hold};
+use crate::run::Ended;
 use crate::{Processor, ProcessorError, Projection, WorkerError, admin, observe};
 
 /// Works on projections together with other workers, in this process and others: each claims its
@@ -209,43 +209,6 @@ impl<S> fmt::Debug for Worker<S> {
     }
 }
 
-/// A projection whose type the worker need not know.
-pub(super) trait Drive: Send + Sync {
-    fn name(&self) -> ProjectionName;
-
-    fn check_filter(&self) -> Result<(), StoreError>;
-
-    fn drive(
-        self: Arc<Self>,
-        partition: Partition,
-        hold: Hold,
-        shutdown: CancellationToken,
-    ) -> BoxFuture<'static, Result<Ended, ProcessorError>>;
-}
-
-impl<S, P> Drive for Processor<S, P>
-where
-    S: EventSource,
-    P: Projection<S::Connection>,
-{
-    fn name(&self) -> ProjectionName {
-        Processor::name(self)
-    }
-
-    fn check_filter(&self) -> Result<(), StoreError> {
-        self.projection.filter().check()
-    }
-
-    fn drive(
-        self: Arc<Self>,
-        partition: Partition,
-        hold: Hold,
-        shutdown: CancellationToken,
-    ) -> BoxFuture<'static, Result<Ended, ProcessorError>> {
-        Box::pin(async move { self.run_leased(partition, hold, shutdown).await })
-    }
-}
-
 /// One run of a worker.
 pub(super) struct Shift<'a, S> {
     pub(super) worker: &'a Worker<S>,
@@ -264,6 +227,10 @@ pub(super) struct Running {
     pub(super) partition: Partition,
     pub(super) epoch: Epoch,
     pub(super) stop: CancellationToken,
+    /// Since when it is known to be without a lease, as it may be in the middle of a batch.
+    pub(super) without_lease_since: Option<Instant>,
+    /// Whether that is for longer than a batch can take.
+    pub(super) is_blocked: bool,
 }
 
 pub(super) type Finished = Result<(Id, Result<Ended, ProcessorError>), JoinError>;
@@ -422,11 +389,14 @@ impl<'a, S: EventSource> Shift<'a, S> {
         let store = source.store();
         let failed = self.failed.iter().filter(|((of, _), _)| *of == state.name);
         let failed: Vec<_> = failed.map(|((_, index), held)| (*index, *held)).collect();
+        let is_blocked = self.is_blocked(&state.name);
         let look = async {
             let mut conn = source.acquire().await?;
             // A worker that dies is out of the count before its leases are over: they are renewed
             // every third, so a third of the lease is the longest that one can be ahead of this.
-            store.heartbeat(&mut conn, &state.name, id, *lease * 2 / 3).await?;
+            if !is_blocked {
+                store.heartbeat(&mut conn, &state.name, id, *lease * 2 / 3).await?;
+            }
             // The partitions that stand still are kept, so that no other worker fails on the same
             // event, until an operator has seen to them, which raises the epoch.
             let mut let_go = Vec::new();
@@ -447,7 +417,8 @@ impl<'a, S: EventSource> Shift<'a, S> {
         for one in &partitions {
             observe::lag(&state.name, one.partition, end.distance_from(one.position));
         }
-        if state.is_paused || self.stop_all.is_cancelled() {
+        self.look_for_blocked(member, &partitions);
+        if state.is_paused || self.stop_all.is_cancelled() || self.is_blocked(&state.name) {
             return Ok(());
         }
         if let Some(total) = state.rescale_to.filter(|_| is_drained(&partitions)) {

@@ -62,6 +62,6 @@ mod mysql_projections {
 
     projection::conformance_tests!(
         MySqlHarness::new(),
-        [append_inside_transactions_only, concurrent_appenders]
+        [append_inside_transactions_only, concurrent_appenders, transactions_with_time_limits]
     );
 }

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use es::conformance::Fixture;
-use es::{CheckpointStore, EventSource, Partition, ProjectionName, StoreError};
+use es::{Cause, CheckpointStore, EventSource, Partition, ProjectionName, StoreError};
 use es_postgres::PgSource;
 use es_postgres::sqlx;
+use es_postgres::sqlx::error::DatabaseError;
 use futures_util::TryStreamExt;
 
 use crate::harness::{PgHarness, execute};
@@ -54,6 +55,25 @@ async fn a_transaction_whose_client_does_nothing_is_ended_by_the_server() {
         execute(&mut conn, "select 1").await.expect("it can be used");
         store.source.release(conn);
     }
+}
+
+/// Before the time of a handler is over: what others lock is not the event's fault.
+#[tokio::test]
+async fn a_wait_for_a_lock_ends_before_the_time_is_over() {
+    let store = Fixture::new(PgHarness::new()).await;
+    let mut locker = store.begin().await;
+    execute(&mut locker, "lock table events in access exclusive mode").await.expect("locked");
+    let mut tx = store.source.begin_within(PATIENCE).await.expect("a transaction");
+    let shown: String = sqlx::query_scalar("show lock_timeout").fetch_one(&mut *tx).await.unwrap();
+    assert_eq!(shown, "10s", "half of the time");
+    store.source.rollback(tx).await.expect("rolled back");
+    let mut tx = store.source.begin_within(LIMIT).await.expect("a transaction");
+    let waits = sqlx::query("select from events").execute(&mut *tx);
+    let error = waits.await.expect_err("it is locked");
+    let code = error.as_database_error().and_then(DatabaseError::code).unwrap_or_default();
+    assert_eq!(code, "55P03", "lock_not_available: {error}");
+    assert_eq!(store.source.cause(&error), Some(Cause::Transaction));
+    store.commit(locker).await;
 }
 
 #[tokio::test]

@@ -30,6 +30,6 @@ mod postgres_projections {
 
     projection::conformance_tests!(
         PgHarness::new(),
-        [append_outside_a_transaction, concurrent_appenders]
+        [append_outside_a_transaction, concurrent_appenders, transactions_with_time_limits]
     );
 }

@@ -1,0 +1,54 @@
+//! A processor whose projection's type the worker need not know.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use es::{EventSource, Partition, ProjectionName, StoreError};
+use futures_util::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use crate::run::{Ended, Hold};
+use crate::{Processor, ProcessorError, Projection};
+
+pub(super) trait Drive: Send + Sync {
+    fn name(&self) -> ProjectionName;
+
+    /// How long an event or a batch may take.
+    fn time_max(&self) -> Duration;
+
+    fn check_filter(&self) -> Result<(), StoreError>;
+
+    fn drive(
+        self: Arc<Self>,
+        partition: Partition,
+        hold: Hold,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'static, Result<Ended, ProcessorError>>;
+}
+
+impl<S, P> Drive for Processor<S, P>
+where
+    S: EventSource,
+    P: Projection<S::Connection>,
+{
+    fn name(&self) -> ProjectionName {
+        Processor::name(self)
+    }
+
+    fn time_max(&self) -> Duration {
+        self.time_max
+    }
+
+    fn check_filter(&self) -> Result<(), StoreError> {
+        self.projection.filter().check()
+    }
+
+    fn drive(
+        self: Arc<Self>,
+        partition: Partition,
+        hold: Hold,
+        shutdown: CancellationToken,
+    ) -> BoxFuture<'static, Result<Ended, ProcessorError>> {
+        Box::pin(async move { self.run_leased(partition, hold, shutdown).await })
+    }
+}
