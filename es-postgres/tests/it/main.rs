@@ -2,7 +2,9 @@
 //!
 //! The tests need a server: `cargo xtask test` starts one.
 
+mod by_hand;
 mod causes;
+mod dropped;
 mod environment;
 mod failures;
 mod harness;
