@@ -1,32 +1,26 @@
 //! What a run does with a batch: handle it, try again, park.
 
-use std::any::Any;
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::future::pending;
-use std::panic::AssertUnwindSafe;
-use std::time::Duration;
 
 use es::{
     Attempt, Cause, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter,
     EventBatch, EventSource, PersistedEvent, Position, ProjectionStore, StoreError, StreamId,
 };
-use futures_util::FutureExt;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::attempts::{Failed, Failing, Next, judge};
-use crate::handler_error::{HandlerNeverEnded, HandlerTimedOut, chain, error_text, said};
-use crate::limits::{NoAnswer, answered_within};
+use crate::handler_error::{HandlerNeverEnded, HandlerTimedOut, chain, error_text};
+use crate::limits::{NOTE_TIME_MAX, NoAnswer, answered_within};
 use crate::policy::Verdict;
 use crate::run::{Hold, Retry, Run, Setback};
+use crate::user_code::{contained, failed_in};
 use crate::{
     BatchContext, HandlerError, HandlerPanicked, ProcessorError, Projection, TooManyInARow, observe,
 };
-
-/// How long a note for operators may take.
-const NOTE_TIME_MAX: Duration = Duration::from_secs(5);
 
 /// Why a transaction with a batch did not commit.
 pub(super) enum BatchError {
@@ -124,7 +118,10 @@ where
                     // Whatever else is at fault, it is not to end one process after the other.
                     return self.park(event, attempts, &*error).await;
                 }
-                return self.give_up(event, attempts, error, policy.last()).await;
+                let given_up = self.give_up(event, attempts, error, policy.last()).await;
+                // Open again: the next to take the partition over gives it up as well, and lives.
+                self.note(Attempt { position: Some(position), attempts, error: None }).await?;
+                return given_up;
             }
             let attempt = failing.failed.saturating_add(1);
             self.failing = Some(Failing { is_open: false, ..failing });
@@ -460,41 +457,4 @@ where
         source.release(conn);
         Ok(())
     }
-}
-
-/// Whose fault an error is, as it says, or as the transaction says that it happened in.
-pub(crate) async fn failed_in<S: EventSource>(
-    source: &S,
-    tx: &mut S::Transaction,
-    error: HandlerError,
-) -> Failed {
-    let said = said(&*error);
-    let is_the_librarys = error.is::<HandlerTimedOut>() || error.is::<HandlerPanicked>();
-    let cause = match source.cause(&*error) {
-        Some(cause) => cause,
-        None if is_the_librarys || said.is_some() => Cause::Statement,
-        None => match answered_within(NOTE_TIME_MAX, source.probe(tx)).await {
-            Ok(()) => Cause::Statement,
-            Err(error) => error.cause().unwrap_or(Cause::Transaction).max(Cause::Transaction),
-        },
-    };
-    Failed { error, cause, said }
-}
-
-/// Runs a handler, and makes an error of its panic and of its taking too long.
-pub(crate) async fn contained(
-    time_max: Duration,
-    handled: impl Future<Output = Result<(), HandlerError>>,
-) -> Result<(), HandlerError> {
-    match timeout(time_max, AssertUnwindSafe(handled).catch_unwind()).await {
-        Ok(Ok(result)) => result,
-        Ok(Err(payload)) => Err(HandlerPanicked { message: panic_message(&*payload) }.into()),
-        Err(_) => Err(HandlerTimedOut { time_max }.into()),
-    }
-}
-
-pub(crate) fn panic_message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("no message").to_owned()
 }

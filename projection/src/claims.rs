@@ -9,10 +9,10 @@ use es::{
 };
 use tracing::{Instrument, debug, error, info};
 
-use crate::batch::panic_message;
 use crate::handler_error::error_text;
 use crate::limits::answered_within;
 use crate::run::{Ended, Hold};
+use crate::user_code::panic_message;
 use crate::worker::{Finished, Member, Running, Shift, Worker};
 
 /// The first pause before the database is asked again; each is twice as long, six at most.

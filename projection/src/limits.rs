@@ -11,6 +11,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::handler_error::chain;
 
+/// How long a note for operators may take, or a question about what went wrong.
+pub(crate) const NOTE_TIME_MAX: Duration = Duration::from_secs(5);
+
 /// What the processor does to a future of the driver that takes too long: it is dropped, and the
 /// connection with it.
 #[derive(Debug, Clone, PartialEq, Eq, ThisError)]

@@ -13,7 +13,8 @@ use std::time::Duration;
 /// Attempts are noted in the database before they are made, so they count across restarts, and an
 /// attempt that its process does not live to see the end of counts, too. An event in the middle of
 /// which three processes ended, or as many as there are attempts, is not tried again: it is parked,
-/// or its partition stands still.
+/// or its partition stands still, whichever process takes it over, until an operator resumes or
+/// resets the projection or skips the event.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum FailurePolicy {
     /// The partition stands still at the event, until an operator lets it go on. A

@@ -10,9 +10,9 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::batch::panic_message;
 use crate::horizon_watch::HorizonWatch;
 use crate::run::Until;
+use crate::user_code::panic_message;
 use crate::{Processor, ProcessorError, Projection, RunnerError};
 
 /// Runs many processors on one source side by side. They ask for the horizon together, so their

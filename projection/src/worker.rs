@@ -45,10 +45,12 @@ use crate::{Processor, ProcessorError, Projection, WorkerError, admin, observe};
 /// A partition whose policy is to stop at an event that cannot be handled stands still before it:
 /// its worker keeps it, so that no other fails on the same event, and the other partitions go on.
 /// [`admin::status`] and [`Worker::health`] show what it failed with; it is tried again after
-/// [`admin::resume`] or [`admin::reset`], or when its worker is started again, and
-/// [`admin::skip_failing`] lets it past. A partition that cannot go on for any other reason (a server
-/// that is away, full or read-only, an event that cannot be read) tries again by itself, for as long
-/// as it takes. Nothing that happens to one partition stops another, or the worker.
+/// [`admin::resume`] or [`admin::reset`], or when its worker is started again (not if the event
+/// killed the processes that handled it), and [`admin::skip_failing`] lets it past. A checkpoint that
+/// lies beyond the log, or went back, makes it stand still, too. A partition that cannot go on for
+/// any other reason (a server that is away, full or read-only, an event that cannot be read) tries
+/// again by itself, for as long as it takes. Nothing that happens to one partition stops another, or
+/// the worker.
 ///
 /// # Connections
 ///

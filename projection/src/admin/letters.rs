@@ -13,8 +13,8 @@ use thiserror::Error;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::batch::{contained, failed_in};
 use crate::handler_error::error_text;
+use crate::user_code::{contained, failed_in};
 use crate::{EventContext, HandlerError, HandlerPanicked, HandlerTimedOut, Projection};
 
 /// How many dead letters one transaction handles again.

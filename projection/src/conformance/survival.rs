@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use es::conformance::{Conn, Harness};
-use es::{DeadLetter, EventFilter, PersistedEvent, Position};
+use es::{DeadLetter, EventFilter, EventSource, PersistedEvent, Position};
 use es::{ProjectionName, StoreError, TransactionState};
 use futures_util::future::join;
 use tokio::time::{Instant, sleep, timeout};
@@ -287,16 +287,7 @@ where
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 12).await;
     let fated = Arc::new(Fated::new(&stage, FailurePolicy::Park(retries(3)), Fate::Hangs));
-    for death in 1..=4 {
-        // A process of its own, as far as the library can tell, that dies in its handler.
-        let processor = stage.processor(&fated);
-        let run = processor.run(CancellationToken::new());
-        let dies = until("the handler is called", async || fated.calls() >= death);
-        tokio::select! {
-            ended = run => panic!("{ended:?}"),
-            () = dies => {}
-        }
-    }
+    die_in_the_handler(&stage, &fated).await;
     let processor = stage.processor(&fated);
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     assert_eq!(fated.calls(), 4, "once in its batch, three times on its own");
@@ -304,6 +295,55 @@ where
     assert_eq!(letters[0].attempts, 3, "{letters:?}");
     let error = letters[0].error.as_deref().unwrap_or_default();
     assert!(error.contains("3 processes ended"), "{error}");
+}
+
+/// Once in a batch and three times with the event alone: a process of its own, as far as the library
+/// can tell, dies in its handler.
+async fn die_in_the_handler<H: Harness>(stage: &Stage<H>, fated: &Arc<Fated<H>>) {
+    for death in 1..=4 {
+        let processor = stage.processor(fated);
+        let run = processor.run(CancellationToken::new());
+        let dies = until("the handler is called", async || fated.calls() >= death);
+        tokio::select! {
+            ended = run => panic!("{ended:?}"),
+            () = dies => {}
+        }
+    }
+}
+
+/// Where the policy is to stop, no process is killed by such an event after that, however often one
+/// is started and takes the partition over, until an operator says that it is to be tried again.
+pub async fn an_event_that_killed_its_processes_is_not_tried_before_an_operator_says_so<
+    H: Harness,
+>(
+    harness: H,
+) where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 12).await;
+    let fated = Arc::new(Fated::new(&stage, FailurePolicy::Stop, Fate::Hangs));
+    die_in_the_handler(&stage, &fated).await;
+    for _ in 0..3 {
+        let run = stage.processor(&fated);
+        let run = timeout(PATIENCE, run.run_until_caught_up(CancellationToken::new())).await;
+        let stopped = run.expect("it calls no handler").expect_err("it stands still");
+        assert!(stopped.to_string().contains("cannot handle event"), "{stopped}");
+        assert_eq!(fated.calls(), 4);
+    }
+    let shown = admin::status_of(&*stage.source, &name()).await.expect("the status");
+    let state = &shown.expect("it is there").partitions[0].state;
+    let error = state.last_error.as_deref().unwrap_or_default();
+    assert!(error.contains("3 processes ended"), "{error}");
+    assert_eq!(state.attempts, 3);
+
+    fated.cure();
+    let mut tx = stage.source.begin().await.expect("a transaction");
+    admin::resume(stage.source.store(), &mut tx, &name()).await.expect("it is resumed");
+    stage.source.commit(tx).await.expect("it commits");
+    let processor = stage.processor(&fated);
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    stage.assert_handled_once("p", &EventFilter::default()).await;
 }
 
 /// An error that the handler calls permanent leaves no attempt to make.

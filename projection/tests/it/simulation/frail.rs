@@ -77,8 +77,9 @@ impl Patient {
         *self.deaths.lock().expect("no panic").entry(position).or_default() += 1;
     }
 
-    /// An event that kills its process is given up: after one death in a batch and three alone, and
-    /// one that a retry of dead letters counts for.
+    /// An event that kills its process is given up: after a death in a batch that was not its run's
+    /// first, one in a batch that was, and three alone. What an operator does begins it all again, a
+    /// retry of dead letters included.
     pub(super) fn assert_deaths_end(&self) {
         let most = DEATHS_MAX * (1 + self.changes.load(Ordering::Relaxed));
         for (position, deaths) in &*self.deaths.lock().expect("no panic") {
@@ -120,7 +121,20 @@ impl Projection<MemoryConnection> for Frail {
         context: &EventContext,
     ) -> Result<(), HandlerError> {
         self.gate.pass().await;
-        Entry::Handled(event.position()).write(conn, &self.patient.name)?;
+        let (name, position) = (&self.patient.name, event.position());
+        Entry::Begun(position).write(conn, name)?;
+        self.meet_fate(event, context).await?;
+        let end = if context.replaying { Entry::Replayed } else { Entry::Handled };
+        Ok(end(position).write(conn, name)?)
+    }
+}
+
+impl Frail {
+    async fn meet_fate(
+        &self,
+        event: &PersistedEvent,
+        context: &EventContext,
+    ) -> Result<(), HandlerError> {
         if self.patient.is_cured.load(Ordering::Relaxed) {
             return Ok(());
         }

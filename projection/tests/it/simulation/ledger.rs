@@ -9,7 +9,11 @@ use es::{Position, ProjectionName, StoreError, StreamId};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
     /// The handler was given the event.
+    Begun(Position),
+    /// The handler has come to its end, and was told that the event is new.
     Handled(Position),
+    /// The handler has come to its end, and was told that the event is replayed.
+    Replayed(Position),
     /// An operator reset the projection to here; what it had done after that is undone.
     ResetTo(Position),
     /// The reset left this dead letter alone.
@@ -31,6 +35,8 @@ impl Entry {
             Entry::Kept(position) => 2 * KIND + position.get(),
             Entry::Skipped(position) => 3 * KIND + position.get(),
             Entry::Deleted => 4 * KIND,
+            Entry::Begun(position) => 5 * KIND + position.get(),
+            Entry::Replayed(position) => 6 * KIND + position.get(),
         }
     }
 
@@ -41,7 +47,9 @@ impl Entry {
             1 => Entry::ResetTo(position),
             2 => Entry::Kept(position),
             3 => Entry::Skipped(position),
-            _ => Entry::Deleted,
+            4 => Entry::Deleted,
+            5 => Entry::Begun(position),
+            _ => Entry::Replayed(position),
         }
     }
 
@@ -63,8 +71,9 @@ pub(super) fn entries(conn: &mut MemoryConnection, projection: &ProjectionName) 
 /// The events in position order.
 pub(super) type Log = Vec<(StreamId, Position)>;
 
-/// Goes through the entries and checks each: an event is handled once until it is undone, after
-/// all events of its stream before it, and not if it was skipped. In the end all are accounted for.
+/// Goes through the entries and checks each: an event is handled to its end, once until it is
+/// undone, after all events of its stream before it, and not if it was skipped; the second time, it
+/// is called a replay. In the end all are accounted for.
 pub(super) fn check(entries: &[Entry], log: &Log, what: &str) {
     let mut streams: BTreeMap<&StreamId, Vec<Position>> = BTreeMap::new();
     for (stream, position) in log {
@@ -74,9 +83,17 @@ pub(super) fn check(entries: &[Entry], log: &Log, what: &str) {
         log.iter().map(|(stream, position)| (*position, stream)).collect();
     // What is done with, and whether by handling it.
     let mut done: BTreeMap<Position, bool> = BTreeMap::new();
+    // What was handled, and perhaps undone.
+    let mut known: BTreeSet<Position> = BTreeSet::new();
     for (number, entry) in entries.iter().enumerate() {
         match *entry {
-            Entry::Handled(position) => {
+            Entry::Begun(position) => {
+                let next = entries.get(number + 1);
+                let ended = [Entry::Handled(position), Entry::Replayed(position)];
+                let is_ended = next.is_some_and(|next| ended.contains(next));
+                assert!(is_ended, "{what}: {position} was not handled to its end");
+            }
+            Entry::Handled(position) | Entry::Replayed(position) => {
                 let stream = stream_of.get(&position);
                 let stream = stream.unwrap_or_else(|| panic!("{what}: {position} is no event"));
                 for before in streams[stream].iter().take_while(|before| **before < position) {
@@ -85,6 +102,8 @@ pub(super) fn check(entries: &[Entry], log: &Log, what: &str) {
                 }
                 let before = done.insert(position, true);
                 assert_eq!(before, None, "{what}: {position} once, and not if it was skipped");
+                let is_new = known.insert(position) || *entry == Entry::Replayed(position);
+                assert!(is_new, "{what}: {position} is a replay, which its handler was not told");
             }
             Entry::ResetTo(to) => {
                 done.retain(|position, _| *position <= to);
@@ -108,7 +127,10 @@ pub(super) fn check(entries: &[Entry], log: &Log, what: &str) {
                 let before = done.insert(position, false);
                 assert_eq!(before, None, "{what}: {position} was a dead letter");
             }
-            Entry::Deleted => done.clear(),
+            Entry::Deleted => {
+                done.clear();
+                known.clear();
+            }
         }
     }
     let left = log.iter().map(|(_, position)| *position).filter(|one| !done.contains_key(one));
@@ -128,14 +150,24 @@ mod tests {
     }
 
     fn handled(positions: &[u32]) -> Vec<Entry> {
-        positions.iter().map(|position| Entry::Handled(Position::from(*position))).collect()
+        ended(Entry::Handled, positions)
+    }
+
+    fn replayed(positions: &[u32]) -> Vec<Entry> {
+        ended(Entry::Replayed, positions)
+    }
+
+    fn ended(end: fn(Position) -> Entry, positions: &[u32]) -> Vec<Entry> {
+        let positions = positions.iter().copied().map(Position::from);
+        positions.flat_map(|position| [Entry::Begun(position), end(position)]).collect()
     }
 
     #[test]
     fn rows_keep_what_they_say() {
         let at = Position::from(7);
-        let all = [Entry::Handled(at), Entry::ResetTo(at), Entry::Kept(at), Entry::Skipped(at)];
-        for entry in all.into_iter().chain([Entry::Deleted]) {
+        let handled = [Entry::Begun(at), Entry::Handled(at), Entry::Replayed(at)];
+        let others = [Entry::ResetTo(at), Entry::Kept(at), Entry::Skipped(at), Entry::Deleted];
+        for entry in handled.into_iter().chain(others) {
             assert_eq!(Entry::of(entry.row()), entry);
         }
     }
@@ -143,10 +175,11 @@ mod tests {
     #[test]
     fn what_is_right_passes() {
         check(&handled(&[2, 1, 3, 4]), &log(), "it");
-        let mut replayed = handled(&[1, 2, 3]);
-        replayed.push(Entry::ResetTo(Position::from(1)));
-        replayed.extend(handled(&[3, 2, 4]));
-        check(&replayed, &log(), "it");
+        let mut reset = handled(&[1, 2, 3]);
+        reset.push(Entry::ResetTo(Position::from(1)));
+        reset.extend(replayed(&[3, 2]));
+        reset.extend(handled(&[4]));
+        check(&reset, &log(), "it");
         let mut skipped = handled(&[2]);
         skipped.push(Entry::Skipped(Position::from(1)));
         skipped.extend(handled(&[3, 4]));
@@ -164,6 +197,23 @@ mod tests {
     #[should_panic(expected = "once")]
     fn a_repetition_does_not() {
         check(&handled(&[1, 2, 3, 3, 4]), &log(), "it");
+    }
+
+    #[test]
+    #[should_panic(expected = "1 was not handled to its end")]
+    fn half_an_event_does_not() {
+        let mut half = vec![Entry::Begun(Position::from(1))];
+        half.extend(handled(&[2]));
+        check(&half, &log(), "it");
+    }
+
+    #[test]
+    #[should_panic(expected = "2 is a replay")]
+    fn a_replay_that_is_called_new_does_not() {
+        let mut reset = handled(&[1, 2]);
+        reset.push(Entry::ResetTo(Position::from(1)));
+        reset.extend(handled(&[2]));
+        check(&reset, &log(), "it");
     }
 
     #[test]
