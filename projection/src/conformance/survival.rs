@@ -332,10 +332,10 @@ pub async fn an_event_that_killed_its_processes_is_not_tried_before_an_operator_
         assert_eq!(fated.calls(), 4);
     }
     let shown = admin::status_of(&*stage.source, &name()).await.expect("the status");
-    let state = &shown.expect("it is there").partitions[0].state;
-    let error = state.last_error.as_deref().unwrap_or_default();
+    let partition = &shown.expect("it is there").partitions[0].state;
+    let error = partition.last_error.as_deref().unwrap_or_default();
     assert!(error.contains("3 processes ended"), "{error}");
-    assert_eq!(state.attempts, 3);
+    assert_eq!(partition.attempts, 3);
 
     fated.cure();
     let mut tx = stage.source.begin().await.expect("a transaction");
