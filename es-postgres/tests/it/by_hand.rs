@@ -15,7 +15,7 @@ use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use crate::harness::{PgHarness, execute};
 
 /// The tables of events and projections.
-const TABLES: &[&str] = &[
+const TABLES: [&str; 5] = [
     "events",
     "projections",
     "projection_checkpoints",
@@ -175,10 +175,9 @@ async fn every_column_edited_by_hand_is_a_value_or_an_error_and_no_panic() {
         let keep = format!("create table kept_{table} as table {table}");
         sqlx::raw_sql(AssertSqlSafe(keep)).execute(&mut editor).await.expect("kept");
     }
-    let restore: String = TABLES
-        .iter()
-        .map(|table| format!("delete from {table}; insert into {table} table kept_{table};"))
-        .collect();
+    let restore = TABLES
+        .map(|table| format!("delete from {table}; insert into {table} table kept_{table}"))
+        .join(";");
     for table in TABLES {
         for column in columns(&mut editor, table).await {
             let edited_before = edited;

@@ -194,7 +194,7 @@ async fn futures_dropped_at_random_lose_no_connection_and_leave_nothing_open() {
         let ended = if random.u8(..8) == 0 {
             for_polls(&mut random, 60, process(&store, &source, number)).await.map(Ok)
         } else {
-            for_polls(&mut random, 15, something(&source, number)).await
+            Box::pin(for_polls(&mut random, 15, something(&source, number))).await
         };
         match ended {
             Some(ended) => ended.expect("what is not dropped succeeds"),
