@@ -20,7 +20,7 @@ use std::time::Duration;
 use world::World;
 
 /// How many runs there are unless the environment says otherwise.
-const RUNS: u64 = 200;
+const RUNS: u64 = 100;
 
 /// After this many that fail, the others say nothing new.
 const FAILURES_MAX: usize = 50;
