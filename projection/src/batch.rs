@@ -106,11 +106,12 @@ where
         let position = event.position();
         let policy = self.processor.projection.failure_policy();
         loop {
+            let known = self.failing.filter(|failing| failing.position == position);
+            let failing = known.unwrap_or(Failing::at(position));
+            let failing = self.after_survivors(failing).await?;
             if self.shutdown.is_cancelled() {
                 return Ok(());
             }
-            let known = self.failing.filter(|failing| failing.position == position);
-            let failing = known.unwrap_or(Failing::at(position));
             if failing.is_open && policy.gives_up_after_death(failing.failed) {
                 let attempts = failing.failed;
                 let error: HandlerError = HandlerNeverEnded { attempts }.into();
@@ -125,8 +126,9 @@ where
             }
             let attempt = failing.failed.saturating_add(1);
             self.failing = Some(Failing { is_open: false, ..failing });
-            let attempts = attempt;
-            self.note(Attempt { position: Some(position), attempts, error: None }).await?;
+            self.open_attempt = Some(position);
+            let begun = Attempt { position: Some(position), attempts: attempt, error: None };
+            self.note(begun).await?;
             let one = std::slice::from_ref(event);
             let failed = match Box::pin(self.commit_handled(one, position, attempt)).await {
                 Ok(()) => return Ok(()),
@@ -428,6 +430,7 @@ where
     fn moved_to(&mut self, through: Position, since: Instant) {
         (self.saved, self.reached, self.last_save) = (through, through, Instant::now());
         self.failing = self.failing.filter(|failing| failing.position > through);
+        self.open_attempt = None;
         if let Hold::Leased { lease, .. } = self.hold {
             self.renew_at = self.renew_at.max(since + lease / 3);
         }
@@ -440,12 +443,13 @@ where
     }
 
     /// Notes an error for operators to see. What this fails with is no reason not to go on.
-    pub(super) async fn tell(&self, error: &str) {
+    pub(super) async fn tell(&mut self, error: &str) {
         let (position, attempts) =
             self.failing.map_or((None, 0), |failing| (Some(failing.position), failing.failed));
         let attempt = Attempt { position, attempts, error: Some(error) };
-        if let Err(error) = answered_within(NOTE_TIME_MAX, self.record(attempt)).await {
-            debug!(error = &error as &dyn Error, "the failure could not be noted");
+        match answered_within(NOTE_TIME_MAX, self.record(attempt)).await {
+            Ok(()) => self.open_attempt = None,
+            Err(error) => debug!(error = &error as &dyn Error, "the failure could not be noted"),
         }
     }
 

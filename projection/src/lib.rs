@@ -82,6 +82,7 @@ mod rescale;
 mod run;
 mod runner;
 mod setbacks;
+mod survivor;
 mod user_code;
 mod wait;
 mod worker;

@@ -74,6 +74,10 @@ pub(crate) struct Run<'a, S, P> {
     pub(super) pace: Pace,
     /// The event that fails.
     pub(super) failing: Option<Failing>,
+    /// The event whose attempt is noted, and whose end the database does not know.
+    pub(super) open_attempt: Option<Position>,
+    /// Whether the process that made the last attempt has had the time to say that it lives.
+    pub(super) has_waited_for_survivor: bool,
     /// How many events were parked since one was handled.
     pub(super) parked_in_a_row: u32,
     /// Whether the database knows that this run handles events: if its process dies, the next one
@@ -154,6 +158,8 @@ where
             ahead: None,
             pace: Pace::new(processor.limit),
             failing: None,
+            open_attempt: None,
+            has_waited_for_survivor: false,
             parked_in_a_row: 0,
             is_marked: false,
             has_told: false,
@@ -182,7 +188,7 @@ where
                     continue;
                 }
                 Err(Setback::Stop(error)) => return Err(self.stopped(error).await),
-                Err(Setback::Lost) => return Ok(Ended::Lost),
+                Err(Setback::Lost) => return Ok(self.lost().await),
                 Err(Setback::Retry(retry)) => retry,
             };
             self.is_taken_up = false;
@@ -194,7 +200,7 @@ where
             self.is_unwell(&retry, attempts, delay).await;
             match self.sleep(delay, pending()).await {
                 Err(Setback::Stop(error)) => return Err(error),
-                Err(Setback::Lost) => return Ok(Ended::Lost),
+                Err(Setback::Lost) => return Ok(self.lost().await),
                 // The next step meets the same trouble.
                 Ok(_) | Err(Setback::Retry(_)) => {}
             }
