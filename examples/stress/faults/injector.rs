@@ -24,7 +24,7 @@ pub(super) const LANES: usize = 2;
 const PEACE_MAX: Duration = Duration::from_millis(1200);
 
 /// How long is waited for a worker to come by in the middle of a batch.
-const CATCH_MAX: Duration = Duration::from_secs(5);
+const CATCH_MAX: Duration = Duration::from_secs(12);
 
 /// Does faults.
 pub(super) struct Injector<B> {
