@@ -101,8 +101,15 @@
 //! The session's character sets of statements and connection must be utf8mb4, as sqlx makes them,
 //! and its `unique_checks` on; else appends and the start check are refused. What is read of the
 //! log is the same in any character set of results, but the start check refuses others than
-//! utf8mb4, because of the other names. The session's `sql_mode`, collation, time zone, `autocommit`,
-//! `completion_type` and limit of rows do not matter. Times are kept in UTC, to the microsecond.
+//! utf8mb4, because of the other names. The session's `sql_mode`, collation, time zone, `completion_type` and
+//! limit of rows do not matter. Times are kept in UTC, to the microsecond.
+//!
+//! With `autocommit` off, appends and reads are the same, and what [`MySqlSource`] writes outside a
+//! transaction is committed at once all the same: the source asks its first connection, and if
+//! autocommit is off there, it switches it on in each connection that it borrows and off again
+//! before it gives the connection back, two more round trips. So let all sessions of a pool have the
+//! same. If you call [`ProjectionStore`](es::ProjectionStore) on a connection of your own with
+//! autocommit off, the commit is yours.
 //!
 //! On MySQL, [`horizon`](es::EventStore::horizon) sees the counter of the events table as it was up
 //! to a day ago, unless `information_schema_stats_expiry` is 0. It is looked at after the last

@@ -1,12 +1,13 @@
 //! The store with a pool: what a projection processor runs on.
 
 use std::error::Error;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use es::{Cause, EventSource, StoreError};
 use es_sqlx::{PoolTransaction, PooledConnection};
 use sqlx::pool::PoolConnection;
-use sqlx::{MySql, MySqlConnection, MySqlPool};
+use sqlx::{MySql, MySqlConnection, MySqlPool, Row};
 
 use crate::MySqlEventStore;
 use crate::error::{error_cause, store_error};
@@ -29,17 +30,21 @@ const HIDDEN_ERROR: &str = "what was written since it ended is committed already
 
 /// A [`MySqlEventStore`] and the pool projections take their connections from.
 ///
-/// The connections must reach the primary. Projections handle events in READ COMMITTED.
+/// The connections must reach the primary. Projections handle events in READ COMMITTED. Where the
+/// pool's sessions have autocommit off, connections of the source have it on, for two more round
+/// trips each time; the first connection tells what they have.
 #[derive(Debug, Clone)]
 pub struct MySqlSource {
     pool: MySqlPool,
     store: MySqlEventStore,
+    /// Whether the pool's sessions commit each statement by themselves.
+    autocommit: Arc<OnceLock<bool>>,
 }
 
 impl MySqlSource {
     /// Uses `pool`, whose connections find the store's tables.
     pub fn new(pool: MySqlPool, store: MySqlEventStore) -> Self {
-        MySqlSource { pool, store }
+        MySqlSource { pool, store, autocommit: Arc::default() }
     }
 
     /// The pool.
@@ -49,6 +54,24 @@ impl MySqlSource {
 }
 
 impl MySqlSource {
+    /// What is written outside a transaction must be committed at once: a lease, an attempt.
+    async fn switch_autocommit_on(&self, conn: &mut MySqlConnection) -> Result<(), sqlx::Error> {
+        let is_on = match self.autocommit.get() {
+            Some(is_on) => *is_on,
+            None => {
+                let row = sqlx::raw_sql("select cast(@@autocommit as signed)");
+                let is_on: i64 = row.fetch_one(&mut *conn).await?.try_get(0)?;
+                *self.autocommit.get_or_init(|| is_on != 0)
+            }
+        };
+        if !is_on {
+            // The switch alone would commit what somebody has left open.
+            let on = "rollback and no chain no release; set autocommit = 1";
+            sqlx::raw_sql(on).execute(conn).await?;
+        }
+        Ok(())
+    }
+
     async fn end(
         &self,
         mut transaction: PoolTransaction<MySql>,
@@ -72,10 +95,21 @@ impl EventSource for MySqlSource {
     }
 
     async fn acquire(&self) -> Result<Self::Pooled, StoreError> {
-        PooledConnection::acquire(&self.pool, ABANDON).await.map_err(store_error)
+        let conn = PooledConnection::acquire(&self.pool, ABANDON).await;
+        let mut conn = conn.map_err(store_error)?;
+        self.switch_autocommit_on(&mut conn).await.map_err(store_error)?;
+        Ok(conn)
     }
 
-    fn release(&self, conn: Self::Pooled) {
+    fn release(&self, mut conn: Self::Pooled) {
+        if self.autocommit.get() == Some(&false) {
+            es_sqlx::in_background(async move {
+                if sqlx::raw_sql("set autocommit = 0").execute(&mut *conn).await.is_ok() {
+                    conn.release();
+                }
+            });
+            return;
+        }
         conn.release();
     }
 

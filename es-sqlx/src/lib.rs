@@ -10,6 +10,7 @@
 //! For the adapters of this workspace; not covered by semver.
 
 use std::fmt;
+use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
@@ -29,6 +30,11 @@ pub fn close<DB: Database>(conn: PoolConnection<DB>) {
 
 /// How long a pool may ask a connection that is given back whether it lives.
 pub const RETURN_TIME_MAX: Duration = Duration::from_secs(5);
+
+/// Runs what a connection needs before it goes back, for no longer than [`RETURN_TIME_MAX`].
+pub fn in_background(task: impl Future<Output = ()> + Send + 'static) {
+    rt::spawn(async move { rt::timeout(RETURN_TIME_MAX, task).await });
+}
 
 /// A connection that is borrowed from a pool. Unless it is [released](PooledConnection::release),
 /// dropping it abandons it.
@@ -54,8 +60,7 @@ impl<DB: Database> PooledConnection<DB> {
     /// closed after [`RETURN_TIME_MAX`].
     pub fn release(mut self) {
         if let Some(mut conn) = self.conn.take() {
-            let returned = conn.return_to_pool();
-            rt::spawn(async move { rt::timeout(RETURN_TIME_MAX, returned).await });
+            in_background(conn.return_to_pool());
         }
     }
 }

@@ -100,7 +100,8 @@ impl Drop for MySqlHarness {
 /// Makes the tables.
 pub(crate) async fn migrate(pool: &MySqlPool, tables: &TableNames) {
     let schema = Schema::new(Database::Mysql).with_tables(tables.clone());
-    let sql = schema.to_sql().expect("valid names");
+    // A session that was set up so commits nothing by itself.
+    let sql = schema.to_sql().expect("valid names") + "commit;\n";
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.expect("the migration runs");
 }
 

@@ -65,3 +65,13 @@ mod mysql_projections {
         [append_inside_transactions_only, concurrent_appenders, transactions_with_time_limits]
     );
 }
+
+/// The clauses of the processor, where a session commits nothing by itself.
+mod mysql_projections_without_autocommit {
+    use crate::harness::MySqlHarness;
+
+    projection::conformance_tests!(
+        MySqlHarness::with("set session autocommit = 0"),
+        [append_inside_transactions_only, concurrent_appenders, transactions_with_time_limits]
+    );
+}
