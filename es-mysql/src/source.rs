@@ -115,7 +115,8 @@ impl EventSource for MySqlSource {
 
     /// The server ends the session of a transaction that pauses for longer, and a statement that
     /// takes longer; on MySQL it ends a statement that only waits, and selects. The limits are
-    /// whole seconds, rounded up, and the session's own where they are smaller.
+    /// whole seconds, rounded up, and the session's own where they are smaller. A wait for a lock has
+    /// half of the time.
     async fn begin_within(&self, time_max: Duration) -> Result<Self::Transaction, StoreError> {
         let begin =
             format!("rollback and no chain no release; {}; {BEGIN}", time_limits::set(time_max));
