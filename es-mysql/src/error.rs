@@ -1,6 +1,7 @@
 //! What the errors of MySQL and MariaDB mean to a caller.
 
 mod codes;
+mod right;
 
 use std::error::Error;
 use std::io;
@@ -29,6 +30,10 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
         Kind::TransactionUseless => retryable(TransactionState::MustRollBack, error),
         Kind::TransactionEnded => retryable(TransactionState::Ended, error),
         Kind::ServerUnable => StoreError::Unavailable { source: error.into() },
+        Kind::NoRight => {
+            let message = error.as_database_error().map_or("", DatabaseError::message);
+            StoreError::MissingRight { needed: right::needed(message), source: error.into() }
+        }
         Kind::NoTransaction => {
             StoreError::NoTransaction { reason: WHY_A_TRANSACTION, source: error.into() }
         }
@@ -37,6 +42,7 @@ pub(crate) fn store_error(error: sqlx::Error) -> StoreError {
                      read the log outside a transaction, with autocommit on"
                 .to_owned(),
         },
+        Kind::NoneInTime => StoreError::PoolTimedOut { source: error.into() },
         Kind::NoConnection => StoreError::ConnectionLost { source: error.into() },
         Kind::NoTable => {
             StoreError::SchemaMissing { database: DATABASE, options: None, source: error.into() }
@@ -74,11 +80,12 @@ pub(crate) fn error_cause(error: &(dyn Error + 'static)) -> Option<Cause> {
 
 fn kind_cause(kind: Kind) -> Cause {
     match kind {
-        Kind::ServerUnable => Cause::Server,
+        Kind::ServerUnable | Kind::NoRight => Cause::Server,
         Kind::StatementUndone
         | Kind::TransactionUseless
         | Kind::TransactionEnded
         | Kind::NoTransaction
+        | Kind::NoneInTime
         | Kind::NoConnection => Cause::Transaction,
         _ => Cause::Statement,
     }
@@ -146,13 +153,13 @@ fn duplicate_key(error: &sqlx::Error) -> Option<Key> {
 fn kind(error: &sqlx::Error) -> Kind {
     match error {
         sqlx::Error::Database(error) => server_kind(&**error),
+        sqlx::Error::PoolTimedOut => Kind::NoneInTime,
         // A protocol error is an answer that cannot be understood: nothing further on this
         // connection can be.
         sqlx::Error::Io(_)
         | sqlx::Error::Tls(_)
         | sqlx::Error::Protocol(_)
         | sqlx::Error::WorkerCrashed
-        | sqlx::Error::PoolTimedOut
         | sqlx::Error::PoolClosed
         | sqlx::Error::BeginFailed => Kind::NoConnection,
         sqlx::Error::ColumnDecode { .. }

@@ -64,10 +64,10 @@
 //!
 //! The server itself ends a transaction of [`MySqlSource`] whose client hangs: on MariaDB by
 //! `idle_transaction_timeout` and `max_statement_time`, on MySQL by `wait_timeout` and, for selects,
-//! `max_execution_time`; on both by `innodb_lock_wait_timeout` and `lock_wait_timeout`, which get half of the time, so that a
-//! row or a table that another session has locked is never taken for a handler that hangs. The
-//! limits are whole seconds, and that of a lock is the shorter one if the time is more than 1 s. They are the
-//! session's variables, made smaller for the transaction and put back when it ends.
+//! `max_execution_time`; on both by `innodb_lock_wait_timeout` and `lock_wait_timeout`, which get half
+//! of the time, so that a row or a table that another session has locked is not taken for a handler
+//! that hangs. They are whole seconds, rounded up: with a limit of 1 s the half is 1 s too. They are
+//! the session's variables, made smaller for the transaction and put back when it ends.
 //!
 //! # Reading the log
 //!

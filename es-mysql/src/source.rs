@@ -56,13 +56,12 @@ impl MySqlSource {
 impl MySqlSource {
     /// What is written outside a transaction must be committed at once: a lease, an attempt.
     async fn switch_autocommit_on(&self, conn: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-        let is_on = match self.autocommit.get() {
-            Some(is_on) => *is_on,
-            None => {
-                let row = sqlx::raw_sql("select cast(@@autocommit as signed)");
-                let is_on: i64 = row.fetch_one(&mut *conn).await?.try_get(0)?;
-                *self.autocommit.get_or_init(|| is_on != 0)
-            }
+        let is_on = if let Some(is_on) = self.autocommit.get() {
+            *is_on
+        } else {
+            let row = sqlx::raw_sql("select cast(@@autocommit as signed)");
+            let is_on: i64 = row.fetch_one(&mut *conn).await?.try_get(0)?;
+            *self.autocommit.get_or_init(|| is_on != 0)
         };
         if !is_on {
             // The switch alone would commit what somebody has left open.

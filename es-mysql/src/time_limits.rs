@@ -21,8 +21,8 @@ const fn seconds(name: &'static str, zero_is_none: bool) -> Limit {
 }
 
 /// Ends sooner than the time of the handler that waits: a lock is not the handler's fault.
-const fn half(limit: Limit) -> Limit {
-    Limit { part: 2, ..limit }
+const fn half(name: &'static str, zero_is_none: bool) -> Limit {
+    Limit { part: 2, ..seconds(name, zero_is_none) }
 }
 
 /// The pause between two statements and the time of each:
@@ -43,8 +43,7 @@ const MYSQL: &[Limit] = &[
 ];
 
 /// Waits for rows and for tables.
-const BOTH: &[Limit] =
-    &[half(seconds("innodb_lock_wait_timeout", false)), half(seconds("lock_wait_timeout", true))];
+const BOTH: &[Limit] = &[half("innodb_lock_wait_timeout", false), half("lock_wait_timeout", true)];
 
 /// Sets the limits for the transaction that is about to begin.
 pub(crate) fn set(time_max: Duration) -> String {

@@ -16,9 +16,13 @@ pub(crate) enum Kind {
     TransactionEnded,
     /// The server cannot do it now, whatever is asked of it.
     ServerUnable,
+    /// The user lacks a right, which an operator grants.
+    NoRight,
     NoTransaction,
     InTransaction,
     NoConnection,
+    /// The pool had none to give.
+    NoneInTime,
     NoTable,
     TooLarge,
     Duplicate,
@@ -45,6 +49,9 @@ fn by_number(number: u16) -> Option<Kind> {
         1205 | 1317 | 1969 | 3024 | 1637 | 1615 | 3572 => Kind::StatementUndone,
         // ER_TABLE_DEF_CHANGED: the table was altered after the transaction's snapshot.
         1412 => Kind::TransactionUseless,
+        // ER_DBACCESS_DENIED_ERROR, ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR,
+        // ER_SPECIFIC_ACCESS_DENIED_ERROR, ER_PROCACCESS_DENIED_ERROR.
+        1044 | 1142 | 1143 | 1227 | 1370 => Kind::NoRight,
         // ER_LOCK_DEADLOCK; ER_CHECKREAD, by which MariaDB says that a row has changed since the
         // snapshot; ER_LOCK_TABLE_FULL; ER_XA_RBROLLBACK, ER_XA_RBTIMEOUT, ER_XA_RBDEADLOCK;
         // MySQL's ER_TRANSACTION_ROLLBACK_DURING_COMMIT; MariaDB's ER_PRIOR_COMMIT_FAILED.
@@ -68,36 +75,53 @@ fn by_number(number: u16) -> Option<Kind> {
         // ER_AUTOINC_READ_FAILED, and HA_ERR_AUTOINC_ERANGE, which MariaDB passes on as it is.
         1467 | 167 => Kind::CounterExhausted,
         _ if SERVER_UNABLE.contains(&number) => Kind::ServerUnable,
+        _ if UNDONE.contains(&number) => Kind::TransactionUseless,
         _ if STATEMENT_IN_GENERAL_STATE.contains(&number) => Kind::Statement,
         _ => return None,
     };
     Some(kind)
 }
 
+/// What may be the server's fault, and what one statement can cause each time it is run, by its
+/// data or by how much it asks for: tried again, but not without an end.
+#[rustfmt::skip]
+const UNDONE: &[u16] = &[
+    // ER_UNKNOWN_ERROR, such as that of an XPath; ER_INTERNAL_ERROR.
+    1105, 1815,
+    // Memory and recursion: ER_OUT_OF_SORTMEMORY, ER_STACK_OVERRUN, ER_STACK_OVERRUN_NEED_MORE;
+    // MySQL's ER_CAPACITY_EXCEEDED and ER_CTE_MAX_RECURSION_DEPTH.
+    1038, 1119, 1436, 3170, 3636,
+    // A transaction too large for the binary log, a sort for its files: ER_TRANS_CACHE_FULL,
+    // ER_STMT_CACHE_FULL, ER_FILSORT_ABORT.
+    1197, 1705, 1028,
+    // Files and tables that a statement makes or removes, such as a table with a foreign key to
+    // nothing: ER_CANT_CREATE_FILE to ER_CANT_CREATE_DB, ER_CANT_DELETE_FILE, ER_ERROR_ON_RENAME.
+    1004, 1005, 1006, 1011, 1025,
+    // ER_XAER_RMFAIL, an XA statement in the wrong place; what a group refuses, such as a
+    // transaction that is too large: MySQL's ER_BEFORE_DML_VALIDATION_ERROR and ER_RUN_HOOK_ERROR.
+    1399, 3098, 3100,
+];
+
 /// What an operator, or time, has to cure, whatever the statement was.
 #[rustfmt::skip]
 const SERVER_UNABLE: &[u16] = &[
     // The disk is full, or the space of the engine: ER_DISK_FULL, ER_RECORD_FILE_FULL,
-    // ER_TRANS_CACHE_FULL, ER_STMT_CACHE_FULL; MySQL's ER_INNODB_UNDO_LOG_FULL; MariaDB's
-    // ER_INDEX_FILE_FULL.
-    1021, 1114, 1197, 1705, 3019, 4139,
-    // Files that cannot be made, read or written: ER_CANT_CREATE_FILE to ER_CANT_CREATE_DB,
-    // ER_CANT_DELETE_FILE to ER_CANT_SET_WD, ER_ERROR_ON_CLOSE to ER_ERROR_ON_WRITE,
-    // ER_FILSORT_ABORT, ER_GET_ERRNO, ER_NOT_FORM_FILE to ER_OPEN_AS_READONLY, ER_UNEXPECTED_EOF,
+    // MySQL's ER_INNODB_UNDO_LOG_FULL; MariaDB's ER_INDEX_FILE_FULL.
+    1021, 1114, 3019, 4139,
+    // Files that cannot be read or written: ER_CANT_FIND_SYSTEM_REC to ER_CANT_SET_WD,
+    // ER_ERROR_ON_CLOSE, ER_ERROR_ON_READ, ER_ERROR_ON_WRITE, ER_GET_ERRNO, ER_NOT_FORM_FILE to ER_OPEN_AS_READONLY, ER_UNEXPECTED_EOF,
     // ER_ERROR_DURING_COMMIT to ER_ERROR_DURING_CHECKPOINT, ER_INDEX_REBUILD, ER_GET_ERRMSG,
     // ER_GET_TEMPORARY_ERRMSG, ER_CANT_CREATE_HANDLER_FILE.
-    1004, 1005, 1006, 1011, 1012, 1013, 1014, 1015, 1016, 1017, 1018, 1019, 1023, 1024, 1025, 1026,
-    1028, 1030, 1033, 1034, 1035, 1036, 1039, 1180, 1181, 1182, 1183, 1187, 1296, 1297, 1501,
+    1012, 1013, 1014, 1015, 1016, 1017, 1018, 1019, 1023, 1024, 1026, 1030, 1033, 1034, 1035, 1036, 1039, 1180, 1181, 1182, 1183, 1187, 1296, 1297, 1501,
     // Tables that are crashed or corrupt: ER_CRASHED_ON_USAGE, ER_CRASHED_ON_REPAIR,
     // ER_TABLE_NEEDS_UPGRADE, ER_TABLE_NEEDS_REBUILD, ER_INDEX_CORRUPT, ER_TABLESPACE_MISSING,
-    // ER_TABLESPACE_DISCARDED, ER_INTERNAL_ERROR, ER_INNODB_INDEX_CORRUPT, ER_TABLE_CORRUPT;
+    // ER_TABLESPACE_DISCARDED, ER_INNODB_INDEX_CORRUPT, ER_TABLE_CORRUPT;
     // MariaDB's ER_NO_SUCH_TABLE_IN_ENGINE, ER_FILE_CORRUPT, ER_STORAGE_ENGINE_NOT_LOADED; MySQL's
     // ER_CANNOT_FIND_KEY_IN_KEYRING.
-    1194, 1195, 1459, 1707, 1712, 1812, 1814, 1815, 1817, 1877, 1932, 1983, 1986, 3185,
-    // Memory and threads: ER_OUTOFMEMORY, ER_OUT_OF_SORTMEMORY, ER_OUT_OF_RESOURCES,
-    // ER_STACK_OVERRUN, ER_CANT_CREATE_THREAD, ER_SLAVE_THREAD, ER_ZLIB_Z_MEM_ERROR,
-    // ER_STACK_OVERRUN_NEED_MORE; MariaDB's ER_ENGINE_OUT_OF_MEMORY; MySQL's ER_CAPACITY_EXCEEDED.
-    1037, 1038, 1041, 1119, 1135, 1202, 1257, 1436, 1998, 3170,
+    1194, 1195, 1459, 1707, 1712, 1812, 1814, 1817, 1877, 1932, 1983, 1986, 3185,
+    // Memory and threads: ER_OUTOFMEMORY, ER_OUT_OF_RESOURCES, ER_CANT_CREATE_THREAD,
+    // ER_SLAVE_THREAD, ER_ZLIB_Z_MEM_ERROR; MariaDB's ER_ENGINE_OUT_OF_MEMORY.
+    1037, 1041, 1135, 1202, 1257, 1998,
     // It does not let anybody in, or not so many: ER_CON_COUNT_ERROR, ER_BAD_HOST_ERROR,
     // ER_HANDSHAKE_ERROR, ER_HOST_IS_BLOCKED, ER_HOST_NOT_PRIVILEGED, ER_TOO_MANY_USER_CONNECTIONS,
     // ER_USER_LIMIT_REACHED, ER_MUST_CHANGE_PASSWORD, ER_MUST_CHANGE_PASSWORD_LOGIN; MySQL's
@@ -113,17 +137,12 @@ const SERVER_UNABLE: &[u16] = &[
     1223, 1290, 1792, 1836, 1874, 4145,
     // Replication, groups and logs: ER_UNKNOWN_COM_ERROR, by which a Galera node says that it is
     // not ready; ER_MASTER to ER_MASTER_NET_WRITE, ER_BINLOG_ROW_LOGGING_FAILED,
-    // ER_BINLOG_LOGGING_IMPOSSIBLE, ER_BINLOG_STMT_MODE_AND_ROW_ENGINE, ER_XAER_RMFAIL,
-    // ER_XAER_RMERR; MySQL's ER_BEFORE_DML_VALIDATION_ERROR, ER_RUN_HOOK_ERROR and
-    // ER_ERROR_ON_MODIFYING_GTID_EXECUTED_TABLE.
-    1047, 1188, 1189, 1190, 1534, 1598, 1665, 1399, 1401, 3098, 3100, 3176,
-    // Rights, which an operator gives: ER_DBACCESS_DENIED_ERROR, ER_ACCESS_DENIED_ERROR,
-    // ER_TABLEACCESS_DENIED_ERROR, ER_COLUMNACCESS_DENIED_ERROR, ER_SPECIFIC_ACCESS_DENIED_ERROR,
-    // ER_PROCACCESS_DENIED_ERROR, ER_NO_SUCH_USER (a trigger's definer that is gone),
-    // ER_ACCESS_DENIED_NO_PASSWORD_ERROR, ER_ACCESS_DENIED_CHANGE_USER_ERROR.
-    1044, 1045, 1142, 1143, 1227, 1370, 1449, 1698, 1873,
-    // ER_UNKNOWN_ERROR.
-    1105,
+    // ER_BINLOG_LOGGING_IMPOSSIBLE, ER_BINLOG_STMT_MODE_AND_ROW_ENGINE, ER_XAER_RMERR;
+    // MySQL's ER_ERROR_ON_MODIFYING_GTID_EXECUTED_TABLE.
+    1047, 1188, 1189, 1190, 1534, 1598, 1665, 1401, 3176,
+    // Passwords, and users that are gone: ER_ACCESS_DENIED_ERROR, ER_NO_SUCH_USER (a trigger's
+    // definer), ER_ACCESS_DENIED_NO_PASSWORD_ERROR, ER_ACCESS_DENIED_CHANGE_USER_ERROR.
+    1045, 1449, 1698, 1873,
 ];
 
 // Statements' own errors that have the general state, outside the ranges in which everything else
@@ -148,8 +167,8 @@ const KNOWN_OF_MARIADB: std::ops::Range<u16> = 4000..4200;
 
 /// By the first two letters, the class, of
 /// <https://mariadb.com/kb/en/sqlstate/> and <https://dev.mysql.com/doc/refman/8.0/en/signal.html>;
-/// `signal` can give any state with any number. The general state with a number nobody knows is
-/// the server's.
+/// `signal` can give any state with any number. The general state with a number nobody knows may
+/// be the server's fault or the statement's.
 fn by_state(number: u16, state: &str) -> Kind {
     match state {
         // Query execution was interrupted; a time limit.
@@ -159,13 +178,14 @@ fn by_state(number: u16, state: &str) -> Kind {
         GENERAL_ERROR if KNOWN.contains(&number) || KNOWN_OF_MARIADB.contains(&number) => {
             return Kind::Statement;
         }
+        GENERAL_ERROR => return Kind::TransactionUseless,
         _ => {}
     }
     match state.get(..2).unwrap_or_default() {
         "08" => Kind::NoConnection,
         "40" => Kind::TransactionEnded,
         // Invalid authorization; insufficient resources, disk full; operator intervention; system
-        // error; the general state and what the driver's interface has beside it, such as memory.
+        // error; what the driver's interface has beside the general state, such as memory.
         "28" | "53" | "57" | "58" | "HY" => Kind::ServerUnable,
         // XA: rolled back, or not.
         "XA" if state.starts_with("XA1") => Kind::TransactionEnded,
@@ -188,9 +208,9 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_the_servers() {
-        assert_eq!(kind(3999, Some("HY000")), Kind::ServerUnable);
-        assert_eq!(kind(13_000, None), Kind::ServerUnable);
+    fn what_nobody_knows_is_tried_again_but_not_without_an_end() {
+        assert_eq!(kind(3999, Some("HY000")), Kind::TransactionUseless);
+        assert_eq!(kind(13_000, None), Kind::TransactionUseless);
         assert_eq!(kind(3999, Some("22032")), Kind::Statement, "a statement's data");
         assert_eq!(kind(1366, Some("HY000")), Kind::Statement, "a number that is known");
     }

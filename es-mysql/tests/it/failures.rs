@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use es::conformance::{Conn, Fixture, Harness};
 use es::{
-    AppendError, CheckpointStore, Event, EventSource, EventStore, ExpectedVersion,
-    PAYLOAD_BYTES_MAX, PersistedEvent, Position, ProjectionName, StoreError, TableNames, Version,
+    AppendError, CheckpointError, CheckpointStore, Event, EventSource, EventStore, ExpectedVersion,
+    PAYLOAD_BYTES_MAX, Partition, PersistedEvent, Position, ProjectionName, StoreError, TableNames,
+    Version,
 };
 use es_mysql::sqlx::{self, AssertSqlSafe, ConnectOptions, MySqlConnection};
 use es_mysql::{MySqlEventStore, MySqlSource};
@@ -294,7 +295,7 @@ async fn tables_that_cannot_keep_the_promises_are_refused() {
 }
 
 #[tokio::test]
-async fn a_pool_without_a_free_connection_is_retryable() {
+async fn a_pool_without_a_free_connection_says_so() {
     let store = Fixture::new(MySqlHarness::new()).await;
     let pool = sqlx::mysql::MySqlPoolOptions::new()
         .max_connections(1)
@@ -303,9 +304,43 @@ async fn a_pool_without_a_free_connection_is_retryable() {
         .await
         .expect("a pool");
     let source = MySqlSource::new(pool, MySqlEventStore::default());
-    let _held = source.acquire().await.expect("the only one");
-    let error = source.begin().await.expect_err("none is free");
-    assert!(error.is_retryable(), "{error:?}");
+    let held = source.begin().await.expect("the only one");
+    for error in [
+        source.begin().await.expect_err("none is free"),
+        source.acquire().await.expect_err("none is free"),
+    ] {
+        assert!(matches!(error, StoreError::PoolTimedOut { .. }), "{error:?}");
+        assert!(error.is_retryable());
+        let says = error.to_string();
+        assert!(says.contains("give back") && !says.contains("lost"), "{says}");
+    }
+    source.commit(held).await.expect("the transaction is as it was");
+}
+
+/// An operator grants the right; until then no event is to blame.
+#[tokio::test]
+async fn a_user_without_a_right_is_told_which_one() {
+    let store = Fixture::new(Arc::new(MySqlHarness::new())).await;
+    let mut conn = store.conn().await;
+    let name = format!("{}_poor", store.harness.database());
+    let grant = format!("create user `{name}`; grant select on events to `{name}`");
+    execute(&mut conn, AssertSqlSafe(grant)).await.expect("a user");
+    let mut poor = store.harness.options().username(&name).connect().await.expect("let in");
+    execute(&mut poor, "start transaction").await.expect("a transaction");
+    let appended = store.store().append(&mut poor, &stream("a"), ANY, &event()).await;
+    let AppendError::Store(error) = appended.expect_err("refused") else { panic!("another") };
+    assert_missing(&error, "insert", "events_appenders");
+    let projection = ProjectionName::new("p").expect("a valid name");
+    let locked = store.store().lock_checkpoint(&mut poor, &projection, Partition::ALL).await;
+    let CheckpointError::Store(error) = locked.expect_err("refused") else { panic!("another") };
+    assert_missing(&error, "select", "projection_checkpoints");
+    execute(&mut conn, AssertSqlSafe(format!("drop user `{name}`"))).await.expect("dropped");
+}
+
+fn assert_missing(error: &StoreError, right: &str, table: &str) {
+    let StoreError::MissingRight { needed, .. } = error else { panic!("{error:?}") };
+    assert!(needed.contains(right) && needed.contains(table), "{needed}");
+    assert_eq!(error.cause(), Some(es::Cause::Server));
 }
 
 /// What migrate-gen grants to a role is what the store and its projections need.
