@@ -16,7 +16,7 @@ use projection::conformance::Recorder;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::MySqlHarness;
+use crate::harness::{MySqlHarness, execute};
 use crate::schedule::{ANY, PATIENCE, stream};
 
 /// How many futures a test drops.
@@ -80,12 +80,46 @@ async fn something(source: &MySqlSource, number: u64) -> Result<(), AppendError>
         source.check_open(&mut tx).await?;
         source.commit(tx).await
     };
-    match number % 4 {
+    let import = async {
+        let mut tx = source.begin().await?;
+        let event = || Event::new("Happened", vec![b'x'; 2_000]).expect("a valid event");
+        let name = stream(&format!("imported-{number}"));
+        let events = (0..10).map(|_| (name.clone(), event()));
+        store.import(&mut tx, events).await.map_err(StoreError::database)?;
+        source.commit(tx).await
+    };
+    match number % KINDS {
         0 => Ok(read.await?),
-        1 => Ok(poll.await?),
+        1 | REMOVAL => Ok(poll.await?),
         2 => append.await,
+        3 => Ok(import.await?),
         _ => Ok(checkpoint.await?),
     }
+}
+
+/// How many things there are to do.
+const KINDS: u64 = 6;
+
+/// A poll that finds announcements to remove.
+const REMOVAL: u64 = 5;
+
+/// Announcements of connections that are gone, more than a reader leaves there.
+async fn leave_announcements(store: &Fixture<Arc<MySqlHarness>>, number: u64) {
+    let first = (number % 1_000_000_000) * 1_000;
+    let insert = format!(
+        "insert ignore into events_appenders
+         with recursive numbers (n) as (
+           select 1 union all select n + 1 from numbers where n < 250
+         )
+         select -({first} + n), 1, 0, 0, utc_timestamp(6) - interval 61 minute from numbers"
+    );
+    let mut conn = store.conn().await;
+    if announcements_left(&mut conn).await > 500 {
+        store.source.release(conn);
+        return;
+    }
+    execute(&mut conn, sqlx::AssertSqlSafe(insert)).await.expect("announcements");
+    store.source.release(conn);
 }
 
 /// Every connection of the pool can be had and answers, and no transaction of the database is open.
@@ -129,21 +163,32 @@ async fn futures_dropped_at_random_lose_no_connection_and_leave_nothing_open() {
     let mut dropped = 0;
     for _ in 0..DROPS {
         let time = Duration::from_micros(random.u64(..3000));
-        match timeout(time, something(&source, random.u64(..))).await {
+        let number = random.u64(..);
+        if number % KINDS == REMOVAL {
+            leave_announcements(&store, number).await;
+        }
+        match timeout(time, something(&source, number)).await {
             Ok(done) => done.expect("what is not dropped succeeds"),
             Err(_) => dropped += 1,
         }
     }
     assert!(dropped > DROPS / 4, "only {dropped} were dropped");
     assert_whole(source.pool(), store.harness.database()).await;
-    es_mysql_positions_are_whole(&store).await;
+    assert_nothing_holds(&store).await;
 }
 
-/// What was dropped is there as a whole or not at all, and nothing holds the log.
-async fn es_mysql_positions_are_whole(store: &Fixture<Arc<MySqlHarness>>) {
+/// What was dropped is there as a whole or not at all, and nothing holds the log. A removal that
+/// was dropped left the others to the next.
+async fn assert_nothing_holds(store: &Fixture<Arc<MySqlHarness>>) {
     let mut conn = store.conn().await;
     let horizon = store.store().horizon(&mut conn, Position::START).await.expect("a horizon");
     assert_eq!((horizon.position, horizon.held_by), (horizon.end, Vec::new()));
+    assert!(announcements_left(&mut conn).await <= 250);
+}
+
+async fn announcements_left(conn: &mut sqlx::MySqlConnection) -> i64 {
+    let left = "select count(*) from events_appenders where connection_id < 0";
+    sqlx::query_scalar(left).fetch_one(conn).await.expect("a count")
 }
 
 /// A stop drops the read that runs ahead.
