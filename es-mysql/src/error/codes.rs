@@ -167,8 +167,8 @@ const KNOWN_OF_MARIADB: std::ops::Range<u16> = 4000..4200;
 
 /// By the first two letters, the class, of
 /// <https://mariadb.com/kb/en/sqlstate/> and <https://dev.mysql.com/doc/refman/8.0/en/signal.html>;
-/// `signal` can give any state with any number. The general state with a number nobody knows may
-/// be the server's fault or the statement's.
+/// `signal` can give any state with any number. The general state with a number nobody knows is
+/// the server's.
 fn by_state(number: u16, state: &str) -> Kind {
     match state {
         // Query execution was interrupted; a time limit.
@@ -178,14 +178,13 @@ fn by_state(number: u16, state: &str) -> Kind {
         GENERAL_ERROR if KNOWN.contains(&number) || KNOWN_OF_MARIADB.contains(&number) => {
             return Kind::Statement;
         }
-        GENERAL_ERROR => return Kind::TransactionUseless,
         _ => {}
     }
     match state.get(..2).unwrap_or_default() {
         "08" => Kind::NoConnection,
         "40" => Kind::TransactionEnded,
         // Invalid authorization; insufficient resources, disk full; operator intervention; system
-        // error; what the driver's interface has beside the general state, such as memory.
+        // error; the general state and what the driver's interface has beside it, such as memory.
         "28" | "53" | "57" | "58" | "HY" => Kind::ServerUnable,
         // XA: rolled back, or not.
         "XA" if state.starts_with("XA1") => Kind::TransactionEnded,
@@ -208,9 +207,9 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_knows_is_tried_again_but_not_without_an_end() {
-        assert_eq!(kind(3999, Some("HY000")), Kind::TransactionUseless);
-        assert_eq!(kind(13_000, None), Kind::TransactionUseless);
+    fn what_nobody_knows_is_the_servers() {
+        assert_eq!(kind(3999, Some("HY000")), Kind::ServerUnable);
+        assert_eq!(kind(13_000, None), Kind::ServerUnable);
         assert_eq!(kind(3999, Some("22032")), Kind::Statement, "a statement's data");
         assert_eq!(kind(1366, Some("HY000")), Kind::Statement, "a number that is known");
     }
