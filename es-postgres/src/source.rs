@@ -40,13 +40,14 @@ impl PgSource {
     /// `migrate-gen --notify`.
     ///
     /// Polling needs none of this and is quick by itself; notifications are worth it when many idle
-    /// processes must not poll (raise the poll interval then). They cost the writers much: PostgreSQL takes a cluster-wide lock at the commit of every transaction
-    /// that notifies, which cut eight writers from 4,900 to 2,600 transactions a second where it
+    /// processes must not poll (raise the poll interval then). They cost the writers much: PostgreSQL
+    /// takes a cluster-wide lock at the commit of every transaction that notifies, which cut eight writers from 4,900 to 2,600 transactions a second where it
     /// was measured. And such a transaction cannot be prepared (`prepare transaction`).
     ///
     /// # Errors
     ///
-    /// The database cannot be reached, or [`StoreError::SchemaMissing`].
+    /// The database cannot be reached, [`StoreError::SchemaMissing`], or [`StoreError::Misuse`] if
+    /// no trigger of the events table notifies.
     ///
     /// # Cancel safety
     ///

@@ -55,6 +55,14 @@ impl PgEventStore {
     ) -> Result<String, StoreError> {
         let row =
             self.fetch_one(conn, &self.statements.notification_channel, |query| query).await?;
+        if !row.try_get::<bool, _>(1).map_err(store_error)? {
+            let events: String = row.try_get(2).map_err(store_error)?;
+            return Err(StoreError::misuse(format_args!(
+                "no trigger of {events} sends notifications, so a processor would wait for its poll \
+                 interval: run the function and the trigger that `migrate-gen --database postgres \
+                 --notify --stdout` prints at its end, or leave with_notifications out"
+            )));
+        }
         row.try_get(0).map_err(store_error)
     }
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use es::conformance::{Fixture, Harness};
-use es::{Event, ExpectedVersion, StreamId};
+use es::{Event, ExpectedVersion, StoreError, StreamId};
+use es_postgres::sqlx::postgres::PgPoolOptions;
 use es_postgres::sqlx::{self, AssertSqlSafe};
 use es_postgres::{PgEventStore, PgSource};
 use futures_util::future::join;
@@ -28,7 +29,9 @@ async fn a_waiting_processor_hears_of_an_append_when_it_commits() {
     let pool = fixture.source.pool().clone();
     sqlx::raw_sql(sql).execute(&pool).await.expect("the migration runs");
 
-    let source = PgSource::new(pool.clone(), PgEventStore::new(&tables));
+    let options = (*pool.connect_options()).clone().application_name("notified");
+    let notified = PgPoolOptions::new().connect_with(options).await.expect("a pool");
+    let source = PgSource::new(notified, PgEventStore::new(&tables));
     let (source, listener) = source.with_notifications().await.expect("it listens");
     let listening = tokio::spawn(listener.run());
     let store = Fixture { harness: Arc::clone(&harness), source: source.clone() };
@@ -40,6 +43,14 @@ async fn a_waiting_processor_hears_of_an_append_when_it_commits() {
         for number in 1..=3 {
             // Long enough for the processor's polls to be minutes apart.
             tokio::time::sleep(Duration::from_millis(600)).await;
+            // The second time the connection has been lost, by an administrator's command.
+            if number == 2 {
+                let listening = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+                                 where application_name = 'notified' and query ilike 'listen%'";
+                let ended = sqlx::query_scalar::<_, i64>(listening).fetch_one(&pool).await;
+                assert_eq!(ended.expect("ended"), 1);
+                tokio::time::sleep(Duration::from_secs(2)).await;
+            }
             let stream = StreamId::new("Test", "Thing", "a").expect("a valid name");
             let event = Event::json("Happened", &number).expect("a valid event");
             let mut tx = store.begin().await;
@@ -61,4 +72,14 @@ async fn a_waiting_processor_hears_of_an_append_when_it_commits() {
     ran.expect("it runs until the shutdown");
     assert!(!listening.is_finished());
     listening.abort();
+}
+
+/// Otherwise its processors would wait for their poll interval, and nobody would know why.
+#[tokio::test]
+async fn notifications_without_their_trigger_are_refused() {
+    let fixture = Fixture::new(PgHarness::new()).await;
+    let refused = fixture.source.clone().with_notifications().await.expect_err("no trigger");
+    assert!(matches!(refused, StoreError::Misuse { .. }), "{refused:?}");
+    let said = refused.to_string();
+    assert!(said.contains("events sends notifications") && said.contains("--notify"), "{said}");
 }

@@ -243,7 +243,8 @@ where
             assert_eq!(stage.handled("p").await.last(), Some(&end));
         }
         let unknown = ProjectionName::new("unknown").expect("a valid name");
-        let short = Duration::from_millis(20);
+        // As long as it may take to ask once.
+        let short = Duration::from_secs(1);
         let waited = wait_for(&*stage.source, &unknown, Position::START, short).await;
         assert!(matches!(waited, Err(WaitError::UnknownProjection { .. })), "{waited:?}");
         stop.cancel();
