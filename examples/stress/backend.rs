@@ -65,6 +65,11 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
         async { Ok(self.source().begin().await?) }
     }
 
+    /// Commits a writer's transaction that was begun so.
+    fn commit(&self, tx: Transaction<Self>) -> impl Future<Output = Result<(), Failure>> + Send {
+        async { Ok(self.source().commit(tx).await?) }
+    }
+
     /// Rolls back a writer's transaction that was begun so.
     fn roll_back(
         &self,

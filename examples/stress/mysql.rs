@@ -99,6 +99,11 @@ impl Backend for MySql {
         transaction.await.map_err(|error| self.failure(error))
     }
 
+    /// As it was begun: the source's own way would put back limits that were not set.
+    async fn commit(&self, tx: Transaction<Self>) -> Result<(), Failure> {
+        tx.commit().await.map_err(|error| self.failure(error))
+    }
+
     async fn roll_back(
         &self,
         mut tx: Transaction<Self>,

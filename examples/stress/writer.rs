@@ -166,7 +166,6 @@ impl<B: Backend> Writer<B> {
         beginning: Beginning<'_>,
         events: &[PersistedEvent],
     ) -> Result<(), Failure> {
-        let source = self.store.backend.source();
         // MariaDB forgets a prepared one that has changed nothing when its session ends.
         let nothing_to_prepare = beginning.prepared_name.is_some() && events.is_empty();
         if end == End::Rollback || nothing_to_prepare {
@@ -175,7 +174,7 @@ impl<B: Backend> Writer<B> {
         }
         let committed = match (end, beginning.prepared_name) {
             (End::Prepare { pause }, Some(name)) => self.prepare(tx, name, pause).await,
-            _ => source.commit(tx).await.map_err(Failure::from),
+            _ => self.store.backend.commit(tx).await,
         };
         if let Err(failure) = committed {
             self.settle(failure, events).await?;
