@@ -8,7 +8,8 @@ select
     from pg_trigger
     join pg_proc on pg_proc.oid = tgfoid
     where tgrelid = {events_oid}
-      and tgenabled <> 'D'
+      and tgtype & 4 <> 0 -- at an insert
+      and tgenabled in ('O', 'A') -- not disabled, and not for replicas only
       and prosrc ilike '%notify%'
   ),
   ({events_oid})::regclass::text

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use es::StoreError;
+use es_sqlx::PooledConnection;
 use sqlx::PgPool;
 use sqlx::postgres::{PgListener, PgPoolOptions};
 use tokio::sync::Notify;
@@ -41,8 +42,10 @@ impl PgNotifications {
         store: &PgEventStore,
         appended: Arc<Notify>,
     ) -> Result<Self, StoreError> {
-        let channel: String =
-            store.notification_channel(&mut *pool.acquire().await.map_err(store_error)?).await?;
+        let conn = PooledConnection::acquire(pool, es_sqlx::close).await;
+        let mut conn = conn.map_err(store_error)?;
+        let channel = store.notification_channel(&mut conn).await?;
+        conn.release();
         let listener = connect(pool, &channel).await?;
         Ok(PgNotifications { pool: pool.clone(), channel, listener, appended })
     }

@@ -40,9 +40,10 @@ impl PgSource {
     /// `migrate-gen --notify`.
     ///
     /// Polling needs none of this and is quick by itself; notifications are worth it when many idle
-    /// processes must not poll (raise the poll interval then). They cost the writers much: PostgreSQL
-    /// takes a cluster-wide lock at the commit of every transaction that notifies, which cut eight writers from 4,900 to 2,600 transactions a second where it
-    /// was measured. And such a transaction cannot be prepared (`prepare transaction`).
+    /// processes must not poll (raise the poll interval then). They cost the writers much:
+    /// PostgreSQL takes a cluster-wide lock at the commit of every transaction that notifies, which
+    /// cut eight writers from 4,900 to 2,600 transactions a second where it was measured. And such
+    /// a transaction cannot be prepared (`prepare transaction`).
     ///
     /// # Errors
     ///

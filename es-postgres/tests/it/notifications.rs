@@ -14,7 +14,7 @@ use projection::Processor;
 use projection::conformance::Recorder;
 use tokio_util::sync::CancellationToken;
 
-use crate::harness::PgHarness;
+use crate::harness::{PgHarness, execute};
 
 #[tokio::test]
 async fn a_waiting_processor_hears_of_an_append_when_it_commits() {
@@ -78,8 +78,41 @@ async fn a_waiting_processor_hears_of_an_append_when_it_commits() {
 #[tokio::test]
 async fn notifications_without_their_trigger_are_refused() {
     let fixture = Fixture::new(PgHarness::new()).await;
-    let refused = fixture.source.clone().with_notifications().await.expect_err("no trigger");
-    assert!(matches!(refused, StoreError::Misuse { .. }), "{refused:?}");
-    let said = refused.to_string();
-    assert!(said.contains("events sends notifications") && said.contains("--notify"), "{said}");
+    let mut conn = fixture.conn().await;
+    let assert_refused = async |of: &str| {
+        let refused = fixture.source.clone().with_notifications().await.expect_err(of);
+        assert!(matches!(refused, StoreError::Misuse { .. }), "{of}: {refused:?}");
+        let said = refused.to_string();
+        assert!(said.contains("events sends notifications") && said.contains("--notify"), "{said}");
+    };
+    assert_refused("no trigger").await;
+    let others = "
+        create function counts() returns trigger language plpgsql as $$
+            begin return null; end $$;
+        create function mourns() returns trigger language plpgsql as $$
+            begin perform pg_notify('mourned', ''); return null; end $$;
+        create trigger counts after insert on events execute function counts();
+        create trigger mourns after delete on events execute function mourns()";
+    execute(&mut conn, others).await.expect("triggers");
+    assert_refused("triggers for something else").await;
+
+    let schema = Schema::new(Database::Postgres).with_tables(fixture.harness.tables());
+    let schema = schema.with_notify().to_sql().expect("valid names");
+    let function = schema.find("-- Optional: tells those who listen").expect("the function");
+    let trigger = schema[function..].split_inclusive("_notify\"();").next().expect("the trigger");
+    sqlx::raw_sql(AssertSqlSafe(trigger)).execute(&mut *conn).await.expect("as it is printed");
+    fixture.source.clone().with_notifications().await.expect("it listens");
+    for (change, is_refused) in [
+        ("alter table events disable trigger events_notify", true),
+        ("alter table events enable replica trigger events_notify", true),
+        ("alter table events enable always trigger events_notify", false),
+        ("alter trigger events_notify on events rename to tells", false),
+    ] {
+        execute(&mut conn, change).await.expect("changed");
+        if is_refused {
+            assert_refused(change).await;
+        } else {
+            fixture.source.clone().with_notifications().await.expect(change);
+        }
+    }
 }
