@@ -17,6 +17,7 @@ mod plans;
 mod proxy;
 mod schema_check;
 mod stale;
+mod survival;
 mod wire;
 
 /// The clauses of the store.
