@@ -52,9 +52,9 @@
 //! session is in no transaction. Inside an open transaction it looks like an append's: with the key
 //! of an early position it holds the projections back until the transaction ends, and
 //! [`Horizon::held_by`](es::Horizon::held_by) names the session to end. An exclusive lock with the key
-//! of the last position makes every append wait, which `pg_blocking_pids` explains. Neither can make a
-//! reader skip an event. To rule them out, revoke `execute` on the `pg_advisory…` functions from `public` and
-//! grant it to the roles of the application.
+//! of the last position makes every append wait, which `pg_blocking_pids` explains. Neither can make
+//! a reader skip an event. To rule them out, revoke `execute` on the `pg_advisory…` functions from
+//! `public` and grant it to the roles of the application.
 //!
 //! # Poolers
 //!

@@ -115,9 +115,9 @@ where
     }
 }
 
-struct BatchSizes<H> {
-    recorder: Recorder<H>,
-    sizes: Mutex<Vec<usize>>,
+pub(super) struct BatchSizes<H> {
+    pub(super) recorder: Recorder<H>,
+    pub(super) sizes: Mutex<Vec<usize>>,
 }
 
 impl<H: Harness> Projection<Conn<H>> for BatchSizes<H> {

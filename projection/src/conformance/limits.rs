@@ -2,12 +2,13 @@
 
 use std::sync::{Arc, Mutex};
 
-use es::conformance::{Conn, Harness};
-use es::{Event, EventFilter, ExpectedVersion, PersistedEvent, ProjectionName, StreamId};
+use es::conformance::Harness;
+use es::{Event, EventFilter, ExpectedVersion, ProjectionName, StreamId};
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers, batch};
-use crate::{BatchContext, EventContext, HandlerError, Projection, admin};
+use super::handling::BatchSizes;
+use crate::admin;
 
 /// A batch has one event more than fit in its limit in bytes, at most, and nothing is missed.
 pub async fn a_batch_ends_at_its_limit_in_bytes<H: Harness>(harness: H)
@@ -21,7 +22,7 @@ where
         let event = Event::new("Large", vec![b'x'; 10_000]).expect("valid");
         stage.store.append(&stream, &[event]).await;
     }
-    let batches = Arc::new(Batches {
+    let batches = Arc::new(BatchSizes {
         recorder: Recorder::new(Arc::clone(&stage.harness), "p"),
         sizes: Mutex::default(),
     });
@@ -31,40 +32,6 @@ where
     let sizes = batches.sizes.lock().expect("no panic").clone();
     assert!(sizes.iter().all(|size| *size <= 3), "{sizes:?}");
     stage.assert_handled_once("p", &EventFilter::default()).await;
-}
-
-/// A recorder that notes how large its batches are.
-struct Batches<H> {
-    recorder: Recorder<H>,
-    sizes: Mutex<Vec<usize>>,
-}
-
-impl<H: Harness> Projection<Conn<H>> for Batches<H> {
-    fn name(&self) -> ProjectionName {
-        self.recorder.name()
-    }
-
-    async fn handle(
-        &self,
-        conn: &mut Conn<H>,
-        event: &PersistedEvent,
-        _: &EventContext,
-    ) -> Result<(), HandlerError> {
-        self.recorder.record(conn, event).await
-    }
-
-    async fn handle_batch(
-        &self,
-        conn: &mut Conn<H>,
-        events: &[PersistedEvent],
-        _: &BatchContext,
-    ) -> Result<(), HandlerError> {
-        self.sizes.lock().expect("no panic").push(events.len());
-        for event in events {
-            self.recorder.record(conn, event).await?;
-        }
-        Ok(())
-    }
 }
 
 /// A transaction that has appended and stays open holds the log back: the lag says so, and the
