@@ -307,7 +307,9 @@ where
         if let Err(error) = contained(self.processor.time_max, handled).await {
             return Err(BatchError::Handler(failed_in(source, tx, error).await));
         }
-        self.answered(source.check_open(tx)).await.map_err(|error| self.store(error))?;
+        if let Err(error) = self.answered(source.check_open(tx)).await {
+            return Err(self.ended_meanwhile(error));
+        }
         match self.save(tx, through).await {
             Ok(()) => Ok(events.len()),
             // What the handler has done can make this statement fail, such as an error of the
@@ -315,7 +317,20 @@ where
             Err(CheckpointError::Store(error)) if !error.is_retryable() => {
                 Err(BatchError::Handler(failed_in(source, tx, error.into()).await))
             }
+            Err(CheckpointError::Store(error)) => Err(self.ended_meanwhile(error)),
             Err(error) => Err(self.checkpoint(error).into()),
+        }
+    }
+
+    /// The handler has returned, and its transaction is no more: as if the handler had asked the
+    /// database once again, for it may be what took too long.
+    fn ended_meanwhile(&self, error: StoreError) -> BatchError {
+        match error.cause() {
+            Some(Cause::Transaction) => {
+                let cause = Cause::Transaction;
+                BatchError::Handler(Failed { error: error.into(), cause, said: None })
+            }
+            _ => self.store(error).into(),
         }
     }
 

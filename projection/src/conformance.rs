@@ -25,6 +25,7 @@ mod polls;
 mod races;
 mod rendezvous;
 mod survival;
+mod survivors;
 mod workers;
 
 pub use blocked::*;
@@ -43,6 +44,7 @@ pub use policies::*;
 pub use races::*;
 pub use rendezvous::Rendezvous;
 pub use survival::*;
+pub use survivors::*;
 pub use workers::*;
 
 /// Writes a `#[test]` for each clause, with `$harness` as the expression that makes a harness.
@@ -108,6 +110,8 @@ macro_rules! conformance_tests {
             a_retryable_error_of_the_handlers_does_not_count
             a_partition_that_stands_still_is_let_past
             a_worker_outlives_an_outage
+            an_outage_in_the_middle_of_an_event_is_no_death
+            no_handler_is_called_in_an_epoch_that_is_over
             a_batch_ends_at_its_limit_in_bytes
         );
         $($crate::conformance_tests!(@capability $capability $harness);)*

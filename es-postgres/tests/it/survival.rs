@@ -29,6 +29,8 @@ enum Habit {
     Pauses,
     /// The same, after it has set a limit of its own.
     PausesTooLong,
+    /// And then it is at its end, which does not ask the database.
+    PausesAtTheEnd,
     /// Runs a statement for longer than the limit that it has set.
     AsksTooMuch,
     /// Writes, like at every other number.
@@ -73,6 +75,11 @@ impl Projection<Conn<PgHarness>> for Habitual {
                 execute(conn, limit).await?;
                 sleep(Duration::from_millis(300)).await;
                 execute(conn, "select 1").await?;
+            }
+            Habit::PausesAtTheEnd => {
+                let limit = "set local idle_in_transaction_session_timeout = 50";
+                execute(conn, limit).await?;
+                sleep(Duration::from_millis(300)).await;
             }
             Habit::AsksTooMuch => {
                 execute(conn, "set local statement_timeout = 50").await?;
@@ -172,7 +179,7 @@ async fn a_handler_that_pauses_has_the_processors_time_and_not_the_databases() {
 
 #[tokio::test]
 async fn an_event_whose_handler_always_runs_into_a_time_limit_of_the_server_is_parked() {
-    for habit in [Habit::PausesTooLong, Habit::AsksTooMuch] {
+    for habit in [Habit::PausesTooLong, Habit::PausesAtTheEnd, Habit::AsksTooMuch] {
         let shop = Shop::new(&[]).await;
         let slow = shop.habitual("p", habit);
         Box::pin(shop.run(&slow, async {})).await;

@@ -25,13 +25,17 @@ impl<S> Outage<S> {
         self.is_off.store(is_off, Ordering::SeqCst);
     }
 
+    pub(super) fn is_off(&self) -> bool {
+        self.is_off.load(Ordering::SeqCst)
+    }
+
     /// How often somebody asked while it was off.
     pub(super) fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if !self.is_off.load(Ordering::SeqCst) {
+        if !self.is_off() {
             return Ok(());
         }
         self.asked.fetch_add(1, Ordering::SeqCst);
