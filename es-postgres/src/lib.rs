@@ -26,6 +26,28 @@
 //! After a large import, `analyze` the table, or wait a minute for autovacuum to do so: without
 //! statistics PostgreSQL plans the reads of the log with a sort, and they take nearly twice as long.
 //!
+//! # Dropped futures
+//!
+//! A timeout, or a web framework whose client went away, drops futures. With sqlx 0.9 it depends on
+//! the future whether its connection can be used afterwards:
+//!
+//! - **`pool.begin()` and `conn.begin()` are not cancel safe.** If the future is dropped before the
+//!   server has answered, sqlx does not know of the transaction and never ends it. Its connection
+//!   goes back to the pool with it, and passes the pool's test. What is appended on it later without
+//!   a transaction is never committed, and lost without an error.
+//! - **Nor is `tx.begin()`**, a savepoint: sqlx then rolls the whole transaction back, and what `tx`
+//!   is asked to do next is committed by itself. Drop `tx`, too.
+//! - Nor is [`import`](es::EventStore::import), see above.
+//! - `append`, every read, `commit` and `rollback` leave a connection that can be used: a
+//!   transaction that is dropped is rolled back. Whether an append outside a transaction, or a
+//!   commit, whose future was dropped has happened, nobody knows; repeating the append with the same
+//!   event ids tells.
+//!
+//! Transactions and connections of [`PgSource`] are cancel safe: dropped in the middle of something
+//! they are closed, and the server rolls back. `source.begin()`, `append(&mut tx, …)`,
+//! `source.commit(tx)` is the way to append in a request that can be dropped. Call
+//! `source.rollback(tx)` where you give up, because dropping `tx` costs the pool a connection.
+//!
 //! # Reading the log
 //!
 //! Positions are drawn before transactions commit, so the log is read up to a horizon, below

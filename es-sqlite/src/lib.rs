@@ -27,7 +27,18 @@
 //! SQLite rolls the whole transaction back by itself. [`es::StoreError::transaction`] then says
 //! [`Ended`](es::TransactionState::Ended): what is sent next would commit by itself, so drop the
 //! transaction. sqlx goes on to count it as open, and the connection is useless to the next who takes it
-//! from the pool next; [`restore`] makes it usable, by itself if the pool is told so.
+//! from the pool; [`restore`] makes it usable, by itself if the pool is told so.
+//!
+//! # Dropped futures
+//!
+//! Any future may be dropped, by a timeout or a web framework whose client went away: those of the
+//! store, of [`SqliteSource`], and with sqlx 0.9 those of a pool, a connection or a transaction of
+//! your own. A transaction is rolled back if the future that begins it is dropped, or if it is
+//! dropped before its commit has begun; whether a commit whose future was dropped has happened,
+//! nobody knows, and repeating the append with the same event ids tells.
+//!
+//! The statement whose future was dropped goes on in SQLite, and who takes the connection next waits
+//! until it has ended. One in a transaction of [`SqliteSource`] is interrupted instead.
 //!
 //! # Example
 //!

@@ -32,11 +32,11 @@ const CONNECTIONS: u32 = 3;
 /// Longer than any wait of a test that does not hang.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-const ANY: ExpectedVersion = ExpectedVersion::Any;
+pub(crate) const ANY: ExpectedVersion = ExpectedVersion::Any;
 
 /// Polls a future so often and drops it, unless it ends before: right after it has sent something,
 /// or when the answer is there.
-async fn for_polls<F: Future>(random: &mut Rng, polls_max: u32, future: F) -> Option<F::Output> {
+pub(crate) async fn for_polls<F: Future>(random: &mut Rng, polls_max: u32, future: F) -> Option<F::Output> {
     let (mut left, at_once) = (random.u32(..polls_max), random.bool());
     let mut future = pin!(future);
     poll_fn(|context| {
@@ -52,7 +52,17 @@ async fn for_polls<F: Future>(random: &mut Rng, polls_max: u32, future: F) -> Op
     .await
 }
 
-fn stream(id: &str) -> StreamId {
+/// Polls a future once and drops it, unless it has ended.
+pub(crate) async fn once<F: Future>(future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Pending => Poll::Ready(None),
+        Poll::Ready(output) => Poll::Ready(Some(output)),
+    })
+    .await
+}
+
+pub(crate) fn stream(id: &str) -> StreamId {
     StreamId::new("Test", "Thing", id).expect("a valid name")
 }
 
@@ -62,7 +72,7 @@ fn event() -> Event {
 }
 
 /// A few connections that `pg_stat_activity` knows by the name.
-async fn small_source(store: &Fixture<Arc<PgHarness>>, name: &str) -> PgSource {
+pub(crate) async fn small_source(store: &Fixture<Arc<PgHarness>>, name: &str) -> PgSource {
     for number in 0..10 {
         let events: Vec<_> = (0..5).map(|_| event()).collect();
         store.append(&stream(&format!("filled-{number}")), &events).await;
@@ -151,7 +161,12 @@ async fn process(store: &Fixture<Arc<PgHarness>>, source: &PgSource, number: u64
 
 /// Every connection of the pool can be had and is outside any transaction: what is appended on it
 /// is there for others. No session of the pool's is in a transaction.
-async fn assert_whole(source: &PgSource, other: &mut PgConnection, name: &str, round: usize) {
+pub(crate) async fn assert_whole(
+    source: &PgSource,
+    other: &mut PgConnection,
+    name: &str,
+    round: usize,
+) {
     let mut all = Vec::new();
     for number in 0..CONNECTIONS {
         let conn = source.pool().acquire().await;

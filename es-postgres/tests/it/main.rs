@@ -13,6 +13,7 @@ mod hostile;
 mod isolation;
 mod limits;
 mod notifications;
+mod own_futures;
 mod plans;
 mod proxy;
 mod schema_check;

@@ -75,14 +75,29 @@ async fn use_source(source: &SqliteSource, rng: &mut Rng) -> Option<()> {
     Some(())
 }
 
-/// A service's own transaction.
+/// A service's own read, append or transaction.
 async fn use_pool(pool: &SqlitePool, rng: &mut Rng) -> Option<()> {
     let store = SqliteEventStore::default();
-    let (stream, events) = (stream(rng), events(rng));
+    let (stream, events, action) = (stream(rng), events(rng), rng.u8(0..6));
+    if action < 2 {
+        let mut conn = for_a_while(rng, pool.acquire()).await?.expect("a connection");
+        if action == 0 {
+            let read = store.read_stream(&mut conn, &stream, ..);
+            for_a_while(rng, read).await?.expect("a read");
+        } else {
+            let append = store.append(&mut conn, &stream, ExpectedVersion::Any, &events);
+            for_a_while(rng, append).await?.expect("appended");
+        }
+        return Some(());
+    }
     let mut tx = for_a_while(rng, pool.begin_with("BEGIN IMMEDIATE")).await?.expect("begun");
     let append = store.append(&mut tx, &stream, ExpectedVersion::Any, &events);
     for_a_while(rng, append).await?.expect("appended");
-    for_a_while(rng, tx.commit()).await?.expect("committed");
+    if action == 2 {
+        for_a_while(rng, tx.rollback()).await?.expect("rolled back");
+    } else {
+        for_a_while(rng, tx.commit()).await?.expect("committed");
+    }
     Some(())
 }
 
@@ -118,7 +133,7 @@ async fn a_dropped_future_leaves_every_connection_usable() {
     let source = SqliteSource::new(pool.clone(), SqliteEventStore::default());
     let mut dropped = 0;
     for round in 0..ROUNDS {
-        let used = if rng.u8(0..4) == 0 {
+        let used = if rng.bool() {
             use_pool(&pool, &mut rng).await
         } else {
             use_source(&source, &mut rng).await
