@@ -4,7 +4,6 @@
 //! is generic over this trait and written once.
 
 use std::future::Future;
-use std::ops::DerefMut;
 use std::sync::Arc;
 
 use es::{EventSource, Version};
@@ -21,7 +20,6 @@ pub(crate) const CONNECTIONS_MAX: u32 = 16;
 /// whether another attempt may succeed.
 pub(crate) trait Backend: Send + Sync + Sized + 'static {
     type Connection: Send + 'static;
-    type Transaction: DerefMut<Target = Self::Connection> + Send;
     type Source: EventSource<Connection = Self::Connection>;
 
     const KIND: migrate_gen::Database;
@@ -32,15 +30,9 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
     /// Connects. `url` begins with the scheme of this database.
     fn open(url: &str) -> impl Future<Output = anyhow::Result<Self>> + Send;
 
-    /// The event store and the pool, for the worker.
+    /// The event store and the pool, for the worker and for requests. A request may be dropped at any
+    /// moment, so it begins its transactions here: the pool's own `begin` is not made for that.
     fn source(&self) -> &Arc<Self::Source>;
-
-    /// Begins a transaction of this service's own, not of the event store.
-    fn begin(&self) -> impl Future<Output = Result<Self::Transaction, sqlx::Error>> + Send;
-
-    fn commit(
-        transaction: Self::Transaction,
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     /// Makes other processes that change the schema wait for this transaction's end.
     fn lock_schema(
@@ -85,6 +77,9 @@ pub(crate) trait Backend: Send + Sync + Sized + 'static {
         order_id: &str,
     ) -> impl Future<Output = Result<Option<SummaryRow>, sqlx::Error>> + Send;
 }
+
+/// An open transaction, in which events and this service's own rows are written.
+pub(crate) type Transaction<B> = <<B as Backend>::Source as EventSource>::Transaction;
 
 /// A row of the table `requests`: who asked for what, and how it was answered.
 #[derive(Debug, Clone, Copy)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use es::{
-    AppendError, AppendResult, EventSource, EventStore, ExpectedVersion, Position, StoreError,
+    AppendError, AppendResult, Event, EventSource, EventStore, ExpectedVersion, Position, StoreError,
     Stream, StreamId, Version,
 };
 use projection::WaitError;
@@ -13,7 +13,7 @@ use serde::Serialize;
 use sqlx::error::Error as SqlxError;
 use tracing::{info, warn};
 
-use crate::backend::{Backend, RequestRow};
+use crate::backend::{Backend, RequestRow, Transaction};
 use crate::error::OrderError;
 use crate::event_id::EventId;
 use crate::order::{Command, Order, OrderEvent, stream_of};
@@ -62,17 +62,28 @@ impl<B: Backend> Orders<B> {
     ) -> Result<Accepted, OrderError> {
         let stream = stream_of(order_id)?;
         let event = Order::default().decide(command)?.to_event(event_id)?;
-        let store = self.backend.source().store();
         let mut tx = self.begin().await?;
-        match store.append(&mut tx, &stream, ExpectedVersion::NoStream, &[event]).await {
+        let placed = self.place_in(&mut tx, &stream, command, event).await;
+        self.end(tx, placed).await
+    }
+
+    async fn place_in(
+        &self,
+        conn: &mut B::Connection,
+        stream: &StreamId,
+        command: &Command,
+        event: Event,
+    ) -> Result<Accepted, OrderError> {
+        let event_id = EventId(event.id());
+        let store = self.backend.source().store();
+        match store.append(conn, stream, ExpectedVersion::NoStream, &[event]).await {
             Ok(appended) if appended.is_replay() => {
-                let known = self.read(&mut tx, &stream).await?;
-                answer_of_repetition(&known, command, EventId(event_id))?
-                    .ok_or(OrderError::KeyReused)
+                let known = self.read(conn, stream).await?;
+                answer_of_repetition(&known, command, event_id)?.ok_or(OrderError::KeyReused)
             }
-            Ok(appended) => self.accept(tx, command, &appended).await,
+            Ok(appended) => self.accept(conn, command, &appended).await,
             Err(AppendError::Conflict { actual, .. }) => {
-                self.refuse(tx, &stream, command, actual).await
+                self.refuse(conn, stream, command, actual).await
             }
             Err(error) => Err(self.append_failed(error)),
         }
@@ -85,14 +96,26 @@ impl<B: Backend> Orders<B> {
         order_id: &str,
         command: &Command,
         expected: Option<Version>,
-        EventId(event_id): EventId,
+        event_id: EventId,
     ) -> Result<Accepted, OrderError> {
         let stream_id = stream_of(order_id)?;
-        let store = self.backend.source().store();
         let mut tx = self.begin().await?;
+        let changed = self.change_in(&mut tx, &stream_id, command, expected, event_id).await;
+        self.end(tx, changed).await
+    }
+
+    async fn change_in(
+        &self,
+        conn: &mut B::Connection,
+        stream_id: &StreamId,
+        command: &Command,
+        expected: Option<Version>,
+        EventId(event_id): EventId,
+    ) -> Result<Accepted, OrderError> {
+        let store = self.backend.source().store();
         let mut version = Version::NONE;
         for _ in 0..DECISIONS_MAX {
-            let stream = self.read(&mut tx, &stream_id).await?;
+            let stream = self.read(conn, stream_id).await?;
             if let Some(earlier) = answer_of_repetition(&stream, command, EventId(event_id))? {
                 return Ok(earlier);
             }
@@ -102,18 +125,19 @@ impl<B: Backend> Orders<B> {
             }
             let event = Order::from_stream(&stream)?.decide(command)?.to_event(event_id)?;
             let at = ExpectedVersion::Exact(version);
-            match store.append(&mut tx, &stream_id, at, &[event]).await {
+            match store.append(conn, stream_id, at, &[event]).await {
                 // The same request, carried out elsewhere since the stream was read.
                 Ok(appended) if appended.is_replay() => {}
-                Ok(appended) => return self.accept(tx, command, &appended).await,
+                Ok(appended) => return self.accept(conn, command, &appended).await,
                 Err(AppendError::Conflict { actual, .. }) => {
+                    let order_id = stream_id.aggregate_id();
                     info!(order_id, version = actual.get(), "deciding again");
                     version = actual;
                 }
                 Err(error) => return Err(self.append_failed(error)),
             }
         }
-        self.refuse(tx, &stream_id, command, version).await
+        self.refuse(conn, stream_id, command, version).await
     }
 
     /// Whether the read model shows the request's event, after waiting for it.
@@ -138,8 +162,28 @@ impl<B: Backend> Orders<B> {
         }
     }
 
-    async fn begin(&self) -> Result<B::Transaction, OrderError> {
-        self.backend.begin().await.map_err(|error| self.failed(error))
+    async fn begin(&self) -> Result<Transaction<B>, OrderError> {
+        self.backend.source().begin().await.map_err(|error| self.failed(error))
+    }
+
+    /// A conflict is an ordinary value: the transaction that met it has noted it, and commits. One
+    /// that is only dropped would cost the pool its connection, so the others roll back.
+    async fn end(
+        &self,
+        tx: Transaction<B>,
+        done: Result<Accepted, OrderError>,
+    ) -> Result<Accepted, OrderError> {
+        let source = self.backend.source();
+        match &done {
+            Ok(_) | Err(OrderError::Conflict { .. }) => {
+                source.commit(tx).await.map_err(|error| self.failed(error))?;
+            }
+            Err(_) => {
+                // If the connection is lost, the database rolls back by itself.
+                let _ = source.rollback(tx).await;
+            }
+        }
+        done
     }
 
     async fn read(
@@ -154,7 +198,7 @@ impl<B: Backend> Orders<B> {
     /// The point of the whole library: this service's row and the event commit together.
     async fn accept(
         &self,
-        mut tx: B::Transaction,
+        conn: &mut B::Connection,
         command: &Command,
         appended: &AppendResult,
     ) -> Result<Accepted, OrderError> {
@@ -164,23 +208,21 @@ impl<B: Backend> Orders<B> {
         let accepted = Accepted::new(event);
         let (order_id, version) = (&*accepted.order_id, event.version());
         let row = RequestRow { order_id, command: command.name(), outcome: "accepted", version };
-        self.note(&mut tx, &row).await?;
-        B::commit(tx).await.map_err(|error| self.failed(error))?;
+        self.note(conn, &row).await?;
         Ok(accepted)
     }
 
-    /// A conflict is an ordinary value: the transaction that met it can still write and commit.
-    async fn refuse<T>(
+    /// The transaction that met a conflict can still write.
+    async fn refuse(
         &self,
-        mut tx: B::Transaction,
+        conn: &mut B::Connection,
         stream: &StreamId,
         command: &Command,
         actual: Version,
-    ) -> Result<T, OrderError> {
+    ) -> Result<Accepted, OrderError> {
         let (order_id, version) = (stream.aggregate_id(), actual);
         let row = RequestRow { order_id, command: command.name(), outcome: "conflict", version };
-        self.note(&mut tx, &row).await?;
-        B::commit(tx).await.map_err(|error| self.failed(error))?;
+        self.note(conn, &row).await?;
         Err(OrderError::Conflict { actual })
     }
 

@@ -8,7 +8,7 @@ use anyhow::Context;
 use es::Version;
 use es_postgres::{PgEventStore, PgSource};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Postgres as Driver};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use crate::backend::{Backend, CONNECTIONS_MAX, RequestRow, SummaryRow};
 use crate::order::{ItemAdded, OrderPlaced};
@@ -24,7 +24,6 @@ pub(crate) struct Postgres {
 
 impl Backend for Postgres {
     type Connection = PgConnection;
-    type Transaction = sqlx::Transaction<'static, Driver>;
     type Source = PgSource;
 
     const KIND: migrate_gen::Database = migrate_gen::Database::Postgres;
@@ -49,14 +48,6 @@ impl Backend for Postgres {
 
     fn source(&self) -> &Arc<PgSource> {
         &self.source
-    }
-
-    async fn begin(&self) -> Result<Self::Transaction, sqlx::Error> {
-        self.pool.begin().await
-    }
-
-    async fn commit(transaction: Self::Transaction) -> Result<(), sqlx::Error> {
-        transaction.commit().await
     }
 
     async fn lock_schema(conn: &mut PgConnection) -> Result<(), sqlx::Error> {

@@ -15,7 +15,8 @@ pub(crate) async fn ensure<B: Backend>(backend: &B) -> anyhow::Result<()> {
 }
 
 async fn make<B: Backend>(backend: &B) -> anyhow::Result<()> {
-    let mut tx = backend.begin().await?;
+    let source = backend.source();
+    let mut tx = source.begin().await?;
     B::lock_schema(&mut tx).await?;
     // On a connection of its own: where a table is missing, PostgreSQL ends the transaction.
     match check(backend).await {
@@ -26,12 +27,14 @@ async fn make<B: Backend>(backend: &B) -> anyhow::Result<()> {
         Err(error) => return Err(error.into()),
     }
     B::run_sql(&mut tx, B::TABLES.to_owned()).await?;
-    B::commit(tx).await?;
+    source.commit(tx).await?;
     Ok(())
 }
 
 pub(crate) async fn check<B: Backend>(backend: &B) -> Result<(), StoreError> {
     let source = backend.source();
     let mut conn = source.acquire().await?;
-    source.store().check_schema(&mut conn).await
+    source.store().check_schema(&mut conn).await?;
+    source.release(conn);
+    Ok(())
 }

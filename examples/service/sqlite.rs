@@ -8,7 +8,7 @@ use anyhow::Context;
 use es::Version;
 use es_sqlite::{SqliteEventStore, SqliteSource};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, Sqlite as Driver, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 
 use crate::backend::{Backend, CONNECTIONS_MAX, RequestRow, SummaryRow};
 use crate::order::{ItemAdded, OrderPlaced};
@@ -27,7 +27,6 @@ pub(crate) struct Sqlite {
 
 impl Backend for Sqlite {
     type Connection = SqliteConnection;
-    type Transaction = sqlx::Transaction<'static, Driver>;
     type Source = SqliteSource;
 
     const KIND: migrate_gen::Database = migrate_gen::Database::Sqlite;
@@ -58,17 +57,8 @@ impl Backend for Sqlite {
         &self.source
     }
 
-    async fn begin(&self) -> Result<Self::Transaction, sqlx::Error> {
-        // A plain BEGIN reads first and fails if another writes before it does.
-        self.pool.begin_with("BEGIN IMMEDIATE").await
-    }
-
-    async fn commit(transaction: Self::Transaction) -> Result<(), sqlx::Error> {
-        transaction.commit().await
-    }
-
     async fn lock_schema(_: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        // BEGIN IMMEDIATE has done it.
+        // The transaction has begun by BEGIN IMMEDIATE, which has done it.
         Ok(())
     }
 

@@ -67,19 +67,17 @@ async fn set_paused<B: Backend>(
     is_paused: bool,
 ) -> Result<StatusCode, OrderError> {
     let name = ProjectionName::new(name).map_err(|_| OrderError::UnknownProjection)?;
-    let backend = orders.backend();
-    let store = backend.source().store();
-    let mut tx = backend.begin().await.map_err(|error| orders.failed(error))?;
+    let source = orders.backend().source();
+    let store = source.store();
+    let mut tx = source.begin().await.map_err(|error| orders.failed(error))?;
     let is_known = if is_paused {
         admin::pause(store, &mut tx, &name).await
     } else {
         admin::resume(store, &mut tx, &name).await
     };
-    if !is_known.map_err(|error| orders.failed(error))? {
-        return Err(OrderError::UnknownProjection);
-    }
-    B::commit(tx).await.map_err(|error| orders.failed(error))?;
-    Ok(StatusCode::NO_CONTENT)
+    let is_known = is_known.map_err(|error| orders.failed(error))?;
+    source.commit(tx).await.map_err(|error| orders.failed(error))?;
+    if is_known { Ok(StatusCode::NO_CONTENT) } else { Err(OrderError::UnknownProjection) }
 }
 
 /// A projection as it is shown.
