@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use es::{
-    AppendError, AppendResult, Event, EventSource, EventStore, ExpectedVersion, Position, StoreError,
-    Stream, StreamId, Version,
+    AppendError, AppendResult, Event, EventSource, EventStore, ExpectedVersion, Position,
+    StoreError, Stream, StreamId, Version,
 };
 use projection::WaitError;
 use serde::Serialize;

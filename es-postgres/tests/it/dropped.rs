@@ -36,7 +36,11 @@ pub(crate) const ANY: ExpectedVersion = ExpectedVersion::Any;
 
 /// Polls a future so often and drops it, unless it ends before: right after it has sent something,
 /// or when the answer is there.
-pub(crate) async fn for_polls<F: Future>(random: &mut Rng, polls_max: u32, future: F) -> Option<F::Output> {
+pub(crate) async fn for_polls<F: Future>(
+    random: &mut Rng,
+    polls_max: u32,
+    future: F,
+) -> Option<F::Output> {
     let (mut left, at_once) = (random.u32(..polls_max), random.bool());
     let mut future = pin!(future);
     poll_fn(|context| {

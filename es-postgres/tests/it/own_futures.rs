@@ -41,7 +41,7 @@ async fn is_kept(source: &PgSource, other: &mut PgConnection) -> bool {
     read.len() == 1
 }
 
-/// Whoever begins by the pool must not drop the future of it; the source's can be dropped.
+/// The future of the one must not be dropped, that of the other may.
 #[tokio::test]
 async fn a_pools_begin_that_is_dropped_leaves_a_transaction_in_the_pool_and_the_sources_does_not() {
     for by_source in [false, true] {
