@@ -13,6 +13,7 @@ use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use es::Version;
+use projection::Health;
 use serde::Deserialize;
 use tower_http::timeout::TimeoutLayer;
 use tower_http::trace::{DefaultMakeSpan, DefaultOnResponse, TraceLayer};
@@ -32,7 +33,7 @@ const REQUEST_TIME_MAX: Duration = Duration::from_secs(30);
 /// The largest body, in bytes: ten times what the largest command needs.
 const BODY_BYTES_MAX: usize = 64 * 1024;
 
-pub(crate) fn router<B: Backend>(orders: Arc<Orders<B>>) -> Router {
+pub(crate) fn router<B: Backend>(orders: Arc<Orders<B>>, health: Health) -> Router {
     let spans = TraceLayer::new_for_http()
         .make_span_with(DefaultMakeSpan::new().level(Level::INFO))
         .on_response(DefaultOnResponse::new().level(Level::INFO));
@@ -41,7 +42,7 @@ pub(crate) fn router<B: Backend>(orders: Arc<Orders<B>>) -> Router {
         .route("/orders/{order_id}", get(show_order::<B>))
         .route("/orders/{order_id}/items", post(add_item::<B>))
         .route("/orders/{order_id}/ship", post(ship_order::<B>))
-        .merge(operations::router())
+        .merge(operations::router(health))
         .fallback(async || OrderError::UnknownPath)
         .method_not_allowed_fallback(async || OrderError::UnknownMethod)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

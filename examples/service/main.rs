@@ -148,6 +148,7 @@ async fn run_on<B: Backend>(arguments: Arguments) -> anyhow::Result<()> {
 
     let stop_worker = CancellationToken::new();
     let worker = worker(&backend, arguments.worker.clone());
+    let health = worker.health();
     let worker = tokio::spawn({
         let (stop_requests, stop_worker) = (stop_requests.clone(), stop_worker.clone());
         async move {
@@ -158,7 +159,7 @@ async fn run_on<B: Backend>(arguments: Arguments) -> anyhow::Result<()> {
     });
     println!("listening on http://{}", listener.local_addr()?);
 
-    let router = http::router(Arc::new(Orders::new(backend, arguments.wait_max)));
+    let router = http::router(Arc::new(Orders::new(backend, arguments.wait_max)), health);
     let Arguments { head_time_max, connections_max, .. } = arguments;
     let limits = Limits { head_time_max, connections_max };
     within(server::serve(listener, router, limits, stop_requests.clone()), &stop_requests).await;

@@ -31,7 +31,7 @@ async fn make<B: Backend>(backend: &B) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub(crate) async fn check<B: Backend>(backend: &B) -> Result<(), StoreError> {
+async fn check<B: Backend>(backend: &B) -> Result<(), StoreError> {
     let source = backend.source();
     let mut conn = source.acquire().await?;
     source.store().check_schema(&mut conn).await?;

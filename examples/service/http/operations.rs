@@ -3,47 +3,51 @@
 //! A service would put these behind a port or a login of their own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
 use chrono::{DateTime, Utc};
-use es::{EventSource, ProjectionName};
+use es::{EventSource, HorizonHolder, Position, ProjectionName};
 use projection::admin::{self, PartitionStatus, ProjectionStatus};
+use projection::{Health, Trouble};
 use serde::Serialize;
 
 use super::Path;
 use crate::backend::Backend;
 use crate::error::OrderError;
 use crate::orders::Orders;
-use crate::schema;
 
-pub(crate) fn router<B: Backend>() -> Router<Arc<Orders<B>>> {
+/// How long what is tried again by itself may fail before the process is unhealthy.
+const TROUBLE_TIME_MAX: Duration = Duration::from_secs(30);
+
+pub(crate) fn router<B: Backend>(health: Health) -> Router<Arc<Orders<B>>> {
     Router::new()
-        .route("/healthz", get(health::<B>))
+        .route("/healthz", get(async move || healthz(&health.troubles())))
         .route("/projections", get(projections::<B>))
         .route("/projections/{name}/pause", post(pause::<B>))
         .route("/projections/{name}/resume", post(resume::<B>))
 }
 
-/// The database answers and its schema is the one this program needs. A worker that ends by itself
-/// ends the process, so a process that answers has one; how its partitions are doing is said below.
-async fn health<B: Backend>(
-    State(orders): State<Arc<Orders<B>>>,
-) -> Result<&'static str, OrderError> {
-    let checked = schema::check(orders.backend()).await;
-    checked.map_err(|error| OrderError::Unavailable(error.into()))?;
-    Ok("ok\n")
+/// What keeps this process's worker from going on. No database is asked, so the answer is there also
+/// while it is away; the worker, which asks it all the time, says what it has heard.
+fn healthz(troubles: &[Trouble]) -> Response {
+    let is_healthy = troubles.iter().all(|one| !one.stands_still && one.since < TROUBLE_TIME_MAX);
+    let status = if is_healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let troubles: Vec<_> = troubles.iter().map(ShownTrouble::new).collect();
+    (status, Json(ShownHealth { is_healthy, troubles })).into_response()
 }
 
 async fn projections<B: Backend>(
     State(orders): State<Arc<Orders<B>>>,
-) -> Result<axum::Json<Vec<Shown>>, OrderError> {
+) -> Result<Json<Vec<Shown>>, OrderError> {
     let source = orders.backend().source();
     let all = admin::status(&**source).await.map_err(|error| orders.failed(error))?;
     let now = Utc::now();
-    Ok(axum::Json(all.iter().map(|one| Shown::new(one, now)).collect()))
+    Ok(Json(all.iter().map(|one| Shown::new(one, now)).collect()))
 }
 
 /// Stops a projection in every process, such as while its table is rebuilt.
@@ -80,6 +84,39 @@ async fn set_paused<B: Backend>(
     if is_known { Ok(StatusCode::NO_CONTENT) } else { Err(OrderError::UnknownProjection) }
 }
 
+#[derive(Debug, Serialize)]
+struct ShownHealth {
+    is_healthy: bool,
+    troubles: Vec<ShownTrouble>,
+}
+
+/// What a worker says of itself, or of a partition.
+#[derive(Debug, Serialize)]
+struct ShownTrouble {
+    /// `None` if the worker cannot look at its partitions.
+    projection: Option<String>,
+    partition: Option<String>,
+    since_seconds: f64,
+    attempts: u32,
+    /// Whether it waits for somebody to do something.
+    stands_still: bool,
+    reason: String,
+}
+
+impl ShownTrouble {
+    fn new(trouble: &Trouble) -> Self {
+        let (projection, partition) = trouble.partition.clone().unzip();
+        ShownTrouble {
+            projection: projection.map(|name| name.to_string()),
+            partition: partition.map(|partition| partition.to_string()),
+            since_seconds: trouble.since.as_secs_f64(),
+            attempts: trouble.attempts,
+            stands_still: trouble.stands_still,
+            reason: trouble.reason.clone(),
+        }
+    }
+}
+
 /// A projection as it is shown.
 #[derive(Debug, Serialize)]
 struct Shown {
@@ -88,11 +125,29 @@ struct Shown {
     /// How far the log can be read now, and where it ends.
     horizon: i64,
     end: i64,
-    /// The sessions whose open transactions keep the one from the other.
-    held_by: Vec<String>,
+    /// Whose open transactions keep the one from the other.
+    held_by: Vec<ShownHolder>,
     workers: Vec<String>,
     dead_letters: u64,
     partitions: Vec<ShownPartition>,
+}
+
+/// An open transaction that has appended.
+#[derive(Debug, Serialize)]
+struct ShownHolder {
+    session: String,
+    application: Option<String>,
+    open_for_seconds: Option<f64>,
+}
+
+impl ShownHolder {
+    fn new(holder: &HorizonHolder) -> Self {
+        ShownHolder {
+            session: holder.session.clone(),
+            application: holder.application.clone(),
+            open_for_seconds: holder.open_for.map(|open_for| open_for.as_secs_f64()),
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -101,9 +156,13 @@ struct ShownPartition {
     partition: String,
     checkpoint: i64,
     lag_positions: u64,
+    /// How many of them nobody can handle yet, because of `held_by`.
+    held_back: u64,
     lag_seconds: f64,
     owner: Option<String>,
     lease_left_seconds: Option<f64>,
+    /// The event that was tried and not handled, how often, and what it failed with last.
+    failing_position: Option<i64>,
     attempts: u32,
     last_error: Option<String>,
     dead_letters: u64,
@@ -116,7 +175,7 @@ impl Shown {
             is_paused: status.state.is_paused,
             horizon: status.horizon.position.get(),
             end: status.horizon.end.get(),
-            held_by: status.horizon.held_by.iter().map(|holder| holder.session.clone()).collect(),
+            held_by: status.horizon.held_by.iter().map(ShownHolder::new).collect(),
             workers: status.workers.iter().map(ToString::to_string).collect(),
             dead_letters: status.dead_letters(),
             partitions: status.partitions.iter().map(|one| ShownPartition::new(one, now)).collect(),
@@ -131,9 +190,11 @@ impl ShownPartition {
             partition: state.partition.to_string(),
             checkpoint: state.position.get(),
             lag_positions: status.lag,
+            held_back: status.held_back,
             lag_seconds: status.lag_time(now).as_secs_f64(),
             owner: state.owner.as_ref().map(ToString::to_string),
             lease_left_seconds: state.lease_left.map(|left| left.as_secs_f64()),
+            failing_position: state.failing_position.map(Position::get),
             attempts: state.attempts,
             last_error: state.last_error.clone(),
             dead_letters: status.dead_letters,

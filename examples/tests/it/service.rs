@@ -3,6 +3,7 @@
 
 mod end;
 mod limits;
+mod operations;
 mod process;
 
 use std::collections::BTreeSet;
@@ -26,7 +27,8 @@ async fn an_order_is_placed_filled_and_shipped_on_postgres() {
 /// Every read comes right after the write, and sees it.
 async fn place_fill_and_ship(home: &Home) {
     let service = home.start(&[]);
-    assert_eq!(service.get("/healthz").await.expect(200), "ok\n");
+    let well = json!({ "is_healthy": true, "troubles": [] });
+    assert_eq!(service.get("/healthz").await.expect(200), well);
     service.get("/orders/1").await.expect(404);
 
     let placed = service.post("/orders", &order("1")).await.expect(201);

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use serde_json::{Value, json};
+use sqlx::PgConnection;
 use tempfile::TempDir;
 
 use crate::database::Database;
@@ -48,6 +49,19 @@ impl Home {
     /// The one number `sql` selects.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         self.database.number(sql).await.unwrap_or_else(|| panic!("nothing: {sql}"))
+    }
+
+    /// Runs `sql`, as somebody does by hand.
+    pub(crate) async fn run(&self, sql: &str) {
+        self.database.execute(sql).await;
+    }
+
+    /// A connection of one's own.
+    pub(crate) async fn postgres(&self) -> PgConnection {
+        match &self.database {
+            Database::Postgres(database) => database.connect().await,
+            _ => panic!("this home is not on PostgreSQL"),
+        }
     }
 
     /// Starts a process on a free port and waits until it listens.
@@ -146,7 +160,7 @@ impl Answer {
         let response = request.timeout(PATIENCE).send().await.ok()?;
         let status = response.status().as_u16();
         let text = response.text().await.ok()?;
-        // Problems and orders are JSON, `/healthz` is not.
+        // Whatever is not JSON is text.
         let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
         Some(Answer { status, body })
     }
