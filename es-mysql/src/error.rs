@@ -69,14 +69,23 @@ pub(crate) fn error_cause(error: &(dyn Error + 'static)) -> Option<Cause> {
     if let Some(error) = error.downcast_ref::<MySqlDatabaseError>() {
         return Some(kind_cause(server_error_kind(error)));
     }
-    if let Some(error) = error.downcast_ref::<io::Error>() {
-        return is_lost(error.kind()).then_some(Cause::Transaction);
+    if error.is::<io::Error>() {
+        // The driver's stands below an error that is known by its words. Another one is of a socket or
+        // a file of the handler's own: the transaction tells whether its connection is lost, too.
+        return None;
     }
     let text = error.to_string();
     let hidden = [sqlx::Error::PoolTimedOut, sqlx::Error::PoolClosed, sqlx::Error::WorkerCrashed];
     let is_hidden = hidden.iter().any(|hidden| text == hidden.to_string());
+    let is_hidden = is_hidden || HIDDEN_WORDS.iter().any(|words| text.starts_with(words));
     is_hidden.then_some(Cause::Transaction)
 }
+
+/// How sqlx words what was said by a socket.
+const HIDDEN_WORDS: [&str; 2] = [
+    "error communicating with database: ",
+    "error occurred while attempting to establish a TLS connection: ",
+];
 
 fn kind_cause(kind: Kind) -> Cause {
     match kind {
@@ -89,28 +98,6 @@ fn kind_cause(kind: Kind) -> Cause {
         | Kind::NoConnection => Cause::Transaction,
         _ => Cause::Statement,
     }
-}
-
-/// What becomes of a connection, not of a file.
-fn is_lost(kind: io::ErrorKind) -> bool {
-    use io::ErrorKind::{
-        AddrNotAvailable, BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset,
-        HostUnreachable, NetworkDown, NetworkUnreachable, NotConnected, TimedOut, UnexpectedEof,
-    };
-    matches!(
-        kind,
-        AddrNotAvailable
-            | BrokenPipe
-            | ConnectionAborted
-            | ConnectionRefused
-            | ConnectionReset
-            | HostUnreachable
-            | NetworkDown
-            | NetworkUnreachable
-            | NotConnected
-            | TimedOut
-            | UnexpectedEof
-    )
 }
 
 /// Whether a unique key refused a row. The statement is undone, the transaction goes on.

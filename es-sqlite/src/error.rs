@@ -66,10 +66,15 @@ pub(crate) fn error_cause(error: &(dyn Error + 'static)) -> Option<Cause> {
     if let Some(error) = error.downcast_ref::<SqliteError>() {
         return Some(kind_cause(database_kind(error)));
     }
-    if let Some(error) = error.downcast_ref::<io::Error>() {
-        return is_of_the_machine(error.kind()).then_some(Cause::Server);
+    if error.is::<io::Error>() {
+        // The driver's stands below an error that is known by its words. Another one is of a socket or
+        // a file of the handler's own.
+        return None;
     }
     let text = error.to_string();
+    if text.starts_with("error communicating with database: ") {
+        return Some(Cause::Transaction);
+    }
     let hidden = [
         sqlx::Error::PoolTimedOut,
         sqlx::Error::PoolClosed,
@@ -113,6 +118,7 @@ pub(crate) fn is_taken_event_id(error: &sqlx::Error) -> bool {
 fn kind(error: &sqlx::Error) -> Kind {
     match error {
         sqlx::Error::Database(error) => database_kind(&**error),
+        sqlx::Error::Io(error) if is_of_the_machine(error.kind()) => Kind::Unable,
         sqlx::Error::Io(_) | sqlx::Error::WorkerCrashed | sqlx::Error::PoolClosed => {
             Kind::NoConnection
         }

@@ -108,6 +108,7 @@ macro_rules! conformance_tests {
             an_event_that_waits_after_many_others_is_tried_by_the_next_process
             a_permanent_error_is_not_tried_again
             a_retryable_error_of_the_handlers_does_not_count
+            an_io_error_of_the_handlers_own_counts
             a_partition_that_stands_still_is_let_past
             a_worker_outlives_an_outage
             an_outage_in_the_middle_of_an_event_is_no_death

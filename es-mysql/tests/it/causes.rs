@@ -134,8 +134,10 @@ async fn a_wrapped_error_is_recognised() {
 #[tokio::test]
 async fn an_error_of_the_users_own_says_nothing() {
     let store = Fixture::new(MySqlHarness::new()).await;
-    let file: BoxError = std::io::Error::from(std::io::ErrorKind::NotFound).into();
-    for error in [file, Layer("a wish".into()).into(), anyhow::anyhow!("no").into()] {
+    let io = |kind: std::io::ErrorKind| -> BoxError { std::io::Error::from(kind).into() };
+    let (file, socket) =
+        (io(std::io::ErrorKind::NotFound), io(std::io::ErrorKind::ConnectionRefused));
+    for error in [file, socket, Layer("a wish".into()).into(), anyhow::anyhow!("no").into()] {
         assert_eq!(store.source.cause(&*error), None, "{error:?}");
     }
 }

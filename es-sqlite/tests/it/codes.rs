@@ -165,11 +165,11 @@ async fn a_wrapped_error_is_recognised_three_layers_deep() {
             (mistake.expect_err("there is no such table"), Cause::Statement),
             (sqlx::Error::PoolTimedOut, Cause::Transaction),
             (sqlx::Error::WorkerCrashed, Cause::Transaction),
-            (sqlx::Error::Io(full), Cause::Server),
+            (sqlx::Error::Io(full), Cause::Transaction),
         ];
         for (error, cause) in cases {
             let wrapped = wrap(error);
-            // Only an I/O error counts differently by itself, for it may be a lost connection.
+            // An I/O error says what the machine lacks only if nothing hides whose it is.
             let found = source.cause(&*wrapped);
             assert!(found.is_some_and(|found| found >= cause), "{wraps:?} {wrapped:?}: {found:?}");
             assert!(cause != Cause::Statement || found == Some(cause), "{wraps:?} {wrapped:?}");

@@ -2,6 +2,7 @@
 //! not stop a worker, nor be blamed on another event.
 
 use std::future::pending;
+use std::io;
 use std::num::{NonZeroU16, NonZeroU32};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -33,7 +34,16 @@ pub(super) enum Fate {
     Unavailable,
     Permanent,
     Retryable,
+    OwnIo,
 }
+
+/// What sockets and files of the handler's own can say.
+const IO_ERRORS: [io::ErrorKind; 4] = [
+    io::ErrorKind::ConnectionRefused,
+    io::ErrorKind::TimedOut,
+    io::ErrorKind::UnexpectedEof,
+    io::ErrorKind::StorageFull,
+];
 
 /// A recorder whose handler meets its fate with number 3 (or all numbers from there), until it is
 /// cured.
@@ -89,7 +99,7 @@ impl<H: Harness> Projection<Conn<H>> for Fated<H> {
         if !is_fated || self.is_cured.load(Ordering::SeqCst) {
             return Ok(());
         }
-        self.calls.fetch_add(1, Ordering::SeqCst);
+        let earlier_calls = self.calls.fetch_add(1, Ordering::SeqCst);
         let source = "it is number 3".into();
         match self.fate {
             Fate::Hangs => pending().await,
@@ -100,6 +110,7 @@ impl<H: Harness> Projection<Conn<H>> for Fated<H> {
             Fate::Unavailable => Err(StoreError::Unavailable { source }.into()),
             Fate::Permanent => Err(Permanent::new("it is number 3").into()),
             Fate::Retryable => Err(Retryable::new("it is number 3").into()),
+            Fate::OwnIo => Err(io::Error::from(IO_ERRORS[earlier_calls % IO_ERRORS.len()]).into()),
         }
     }
 }
@@ -361,6 +372,16 @@ where
     H::Source: Clone,
 {
     assert_eq!(calls_until_parked(harness, Fate::Retryable).await, 1 + 6);
+}
+
+/// A service that refuses the handler's connection, or a full disk that it writes a file to, is not
+/// the database's: the attempt counts, for the transaction can go on.
+pub async fn an_io_error_of_the_handlers_own_counts<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    // Once in its batch, and as often as the policy says.
+    assert_eq!(calls_until_parked(harness, Fate::OwnIo).await, 1 + 3);
 }
 
 async fn calls_until_parked<H: Harness>(harness: H, fate: Fate) -> usize
