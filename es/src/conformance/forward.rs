@@ -1,11 +1,12 @@
 //! Forwards what a store for tests does not change.
 
 /// Implements [`ProjectionStore`](crate::ProjectionStore) for a wrapper by forwarding to a field:
-/// for stores in tests that break or watch something else.
+/// for stores in tests that break or watch something else. With `through method`, each call goes
+/// through that method of the wrapper, which takes the call's name and its future.
 #[macro_export]
 macro_rules! forward_projection_store {
-    ($wrapper:ty => $field:ident) => {
-        $crate::forward_projection_store! { @methods $wrapper, $field;
+    ($wrapper:ty => $field:ident $(, through $hook:ident)?) => {
+        $crate::forward_projection_store! { @methods $wrapper, $field, ($($hook)?);
             projections() -> Vec<$crate::ProjectionState>;
             lock_projection(projection: &$crate::ProjectionName) -> Option<$crate::ProjectionState>;
             save_projection(state: &$crate::ProjectionState) -> ();
@@ -30,7 +31,7 @@ macro_rules! forward_projection_store {
             first_position_since(time: $crate::conformance::UtcTime) -> Option<$crate::Position>;
         }
     };
-    (@methods $wrapper:ty, $field:ident;
+    (@methods $wrapper:ty, $field:ident, $hook:tt;
         $($method:ident($($argument:ident: $kind:ty),*) -> $output:ty;)*
     ) => {
         impl $crate::ProjectionStore for $wrapper {
@@ -40,9 +41,17 @@ macro_rules! forward_projection_store {
                     conn: &mut <Self as $crate::EventStore>::Connection,
                     $($argument: $kind),*
                 ) -> Result<$output, $crate::StoreError> {
-                    $crate::ProjectionStore::$method(&self.$field, conn, $($argument),*).await
+                    let answer =
+                        $crate::ProjectionStore::$method(&self.$field, conn, $($argument),*);
+                    $crate::forward_projection_store!(@await $hook self, $method, answer)
                 }
             )*
         }
+    };
+    (@await () $this:expr, $method:ident, $answer:expr) => {
+        $answer.await
+    };
+    (@await ($hook:ident) $this:expr, $method:ident, $answer:expr) => {
+        $this.$hook(stringify!($method), $answer).await
     };
 }

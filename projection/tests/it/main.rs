@@ -4,7 +4,9 @@ mod broken;
 mod interposed;
 mod operators;
 mod runner;
+mod silence;
 mod simulation;
+mod watched;
 
 /// The in-memory store. The adapters run the same clauses in their own crates.
 mod memory_projections {
