@@ -27,11 +27,12 @@ struct Numbers {
 
 impl Numbers {
     fn extreme() -> Self {
-        let of_review = [117.633_311_394_000_17, 0.921_568_632_125_854_5, 10_587.436_593_658_975];
+        let rounded_by_some =
+            [117.633_311_394_000_17, 0.921_568_632_125_854_5, 10_587.436_593_658_975];
         let extremes = [0.0, -0.0, 5e-324, f64::MIN_POSITIVE, f64::MAX, f64::MIN, f64::EPSILON];
         let around = [9_007_199_254_740_993.0, 1e15, 1e16, 1e22, 1e23, 1.0, 1.0 / 3.0];
         Numbers {
-            floats: [&of_review[..], &extremes, &around].concat(),
+            floats: [&rounded_by_some[..], &extremes, &around].concat(),
             small_floats: vec![0.1, f32::MAX, f32::MIN_POSITIVE, 1e-45, -0.0],
             integers: vec![0, -1, i64::MIN, i64::MAX, (1 << 53) + 1, -(1 << 53) - 1],
             naturals: vec![u64::MAX, 1 << 63, (1 << 53) + 1],
