@@ -1,6 +1,6 @@
 //! The start check: are the tables and the server what the library needs?
 
-use es::{ColumnKind, FoundSchema, SchemaNeeds, StoreError, TableNames, check_schema};
+use es::{ColumnKind, FoundSchema, SchemaNeeds, StoreError, TableNames};
 use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlDatabaseError, MySqlRow};
 use sqlx::{Executor, MySqlConnection, Row, SqlStr};
@@ -56,7 +56,11 @@ impl SchemaCheck {
         SchemaCheck { needs, sql: trusted(sql), similar: trusted(similar) }
     }
 
-    pub(crate) async fn run(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
+    pub(crate) async fn run(
+        &self,
+        conn: &mut MySqlConnection,
+        check: fn(&SchemaNeeds, &FoundSchema) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut found = FoundSchema::default();
         let mut rest = Vec::new();
         let failure = {
@@ -73,10 +77,10 @@ impl SchemaCheck {
         if failure.as_ref().is_some_and(StoreError::is_retryable) {
             return failure.map_or(Ok(()), Err);
         }
-        match check_schema(&self.needs, &found) {
+        match check(&self.needs, &found) {
             Err(StoreError::SchemaMissing { .. } | StoreError::SchemaIncomplete { .. }) => {
                 self.look_elsewhere(conn, &mut found).await?;
-                check_schema(&self.needs, &found)?;
+                check(&self.needs, &found)?;
             }
             checked => checked?,
         }

@@ -276,7 +276,11 @@ impl EventStore for MySqlEventStore {
     }
 
     async fn check_schema(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
-        self.statements.check_schema.run(conn).await
+        self.statements.check_schema.run(conn, es::check_schema).await
+    }
+
+    async fn check_log_schema(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
+        self.statements.check_schema.run(conn, es::check_log_schema).await
     }
 }
 

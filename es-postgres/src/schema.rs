@@ -1,6 +1,6 @@
 //! The start check: is the schema in the database the one this library needs, and safe?
 
-use es::{ColumnKind, FoundSchema, SchemaNeeds, StoreError, TableNames, check_schema};
+use es::{ColumnKind, FoundSchema, SchemaNeeds, StoreError, TableNames};
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgConnection, Row, SqlStr};
@@ -43,7 +43,11 @@ impl SchemaCheck {
         SchemaCheck { needs, sql: trusted(sql) }
     }
 
-    pub(crate) async fn run(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
+    pub(crate) async fn run(
+        &self,
+        conn: &mut PgConnection,
+        check: fn(&SchemaNeeds, &FoundSchema) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         let mut found = FoundSchema::default();
         let mut log = None;
         let failure = {
@@ -63,8 +67,8 @@ impl SchemaCheck {
         // An answer that is not whole says nothing about the tables.
         match failure.map(store_error) {
             Some(error) if error.is_retryable() && !is_right(&error) => return Err(error),
-            Some(error) => return Err(check_schema(&self.needs, &found).err().unwrap_or(error)),
-            None => check_schema(&self.needs, &found)?,
+            Some(error) => return Err(check(&self.needs, &found).err().unwrap_or(error)),
+            None => check(&self.needs, &found)?,
         }
         match log {
             Some(row) => check_log(&row, &self.needs.tables),

@@ -1,6 +1,6 @@
 //! The start check: are the tables what the library needs?
 
-use es::{ColumnKind, FoundSchema, SchemaNeeds, SqlName, StoreError, TableNames, check_schema};
+use es::{ColumnKind, FoundSchema, SchemaNeeds, SqlName, StoreError, TableNames};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlStr, SqliteConnection};
 
@@ -37,7 +37,11 @@ impl SchemaCheck {
         }
     }
 
-    pub(crate) async fn run(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+    pub(crate) async fn run(
+        &self,
+        conn: &mut SqliteConnection,
+        check: fn(&SchemaNeeds, &FoundSchema) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
         if let Some(schema) = self.needs.tables.schema() {
             return Err(StoreError::SchemaUnsafe {
                 reason: format!(
@@ -57,11 +61,11 @@ impl SchemaCheck {
                 let version: Option<i64> = row.try_get(0).map_err(store_error)?;
                 let version = version.map(|version| version.to_string());
                 found.note("version", "", "", version.as_deref().unwrap_or_default(), "");
-                check_schema(&self.needs, &found)
+                check(&self.needs, &found)
             }
             Err(error) if error.is_retryable() => Err(error),
             // The table or its column is missing, which the catalog has said as well.
-            Err(error) => Err(check_schema(&self.needs, &found).err().unwrap_or(error)),
+            Err(error) => Err(check(&self.needs, &found).err().unwrap_or(error)),
         }
     }
 }

@@ -150,7 +150,11 @@ impl EventStore for SqliteEventStore {
     }
 
     async fn check_schema(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        self.statements.check_schema.run(conn).await
+        self.statements.check_schema.run(conn, es::check_schema).await
+    }
+
+    async fn check_log_schema(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        self.statements.check_schema.run(conn, es::check_log_schema).await
     }
 }
 

@@ -65,7 +65,7 @@ pub use read::{
 };
 pub use schema::{
     ColumnKind, FoundSchema, InvalidTableName, SCHEMA_VERSION, SchemaNeeds, SqlName, TableNames,
-    check_schema, check_schema_version,
+    check_log_schema, check_schema, check_schema_version,
 };
 pub use source::{EventSource, TRANSACTION_TIME_MAX};
 pub use store::EventStore;

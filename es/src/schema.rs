@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-pub use self::check::{SchemaNeeds, check_schema, check_schema_version};
+pub use self::check::{SchemaNeeds, check_log_schema, check_schema, check_schema_version};
 pub use self::found::FoundSchema;
 pub use self::needed::ColumnKind;
 

@@ -117,8 +117,10 @@ pub trait EventStore: Send + Sync {
         filter: &EventFilter,
     ) -> impl Future<Output = Result<WindowEvents, StoreError>> + Send;
 
-    /// Checks that the schema in the database is the one this library needs. Processors do this
-    /// when they start; a service that only appends should, too.
+    /// Checks that the schema in the database is the one this library needs, and that this user has
+    /// all rights to it. Processors do this when they start; a service that appends should, too, or,
+    /// if its user has no rights to the tables of the projections,
+    /// [`check_log_schema`](EventStore::check_log_schema).
     ///
     /// # Errors
     ///
@@ -128,6 +130,19 @@ pub trait EventStore: Send + Sync {
         &self,
         conn: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// As [`check_schema`](EventStore::check_schema), for a user that only appends and reads: looks at
+    /// the tables of the events, and not at those of the projections.
+    ///
+    /// # Errors
+    ///
+    /// As [`check_schema`](EventStore::check_schema).
+    fn check_log_schema(
+        &self,
+        conn: &mut Self::Connection,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.check_schema(conn)
+    }
 
     /// Reads the log after a position, and says how far the answer is complete.
     ///

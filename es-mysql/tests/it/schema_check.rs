@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use es::{
-    Event, EventStore, ExpectedVersion, PersistedEvent, ProjectionName, StoreError, StreamId,
-    TableNames,
+    Event, EventFilter, EventStore, ExpectedVersion, PersistedEvent, Position, ProjectionName,
+    ReadLimit, StoreError, StreamId, TableNames,
 };
 use es_mysql::{MySqlEventStore, MySqlSource, sqlx};
 use migrate_gen::{Database, Schema};
@@ -269,6 +269,52 @@ async fn each_right_is_looked_for_and_the_advice_gives_it() {
     let error = store.check_schema(&mut app).await.expect_err("no right to any table");
     follow(&mut owner, &error).await;
     store.check_schema(&mut app).await.expect("the advice is enough");
+    app.close().await.expect("closed");
+    run(&mut owner, format!("drop user {user}")).await;
+}
+
+/// The check that is meant for it lets a user who only appends pass, and none with less.
+#[tokio::test]
+async fn a_user_who_only_appends_is_checked_for_what_it_needs() {
+    let harness = MySqlHarness::new();
+    let pool = harness.pool().await;
+    let mut owner = pool.acquire().await.expect("a connection");
+    let user = format!("{}_app", texts(&mut owner, "select database()").await.remove(0));
+    run(
+        &mut owner,
+        format!(
+            "create user {user}; create table of_the_caller (id int); \
+             grant select on of_the_caller to {user}"
+        ),
+    )
+    .await;
+    let mut app = harness.options().username(&user).connect().await.expect("a connection");
+    let store = MySqlEventStore::default();
+    let error = store.check_log_schema(&mut app).await.expect_err("no right to any table");
+    assert!(!error.to_string().contains("projection"), "{error}");
+    follow(&mut owner, &error).await;
+
+    store.check_log_schema(&mut app).await.expect("the advice is enough");
+    let stream = StreamId::new("Test", "Thing", "a").expect("a valid name");
+    let events = [Event::json("Happened", &1).expect("a valid event")];
+    let mut tx = app.begin().await.expect("a transaction");
+    let appended = store.append(&mut tx, &stream, ExpectedVersion::Any, &events).await;
+    appended.expect("it may append");
+    tx.commit().await.expect("committed");
+    let read = store.read_stream(&mut app, &stream, ..).await;
+    assert_eq!(read.expect("it may read").len(), 1);
+    let (filter, limit) = (EventFilter::default(), ReadLimit::default());
+    let log = store.read_events(&mut app, Position::START, &filter, limit).await;
+    assert_eq!(log.expect("it may read the log").events.len(), 1);
+    let error = store.check_schema(&mut app).await.expect_err("no right to a projection");
+    assert!(error.to_string().contains("projection_checkpoints"), "{error}");
+    for right in ["select on events", "select on events_schema", "delete on events_appenders"] {
+        run(&mut owner, format!("revoke {right} from {user}")).await;
+        let error = store.check_log_schema(&mut app).await.expect_err(right);
+        assert!(matches!(error, StoreError::SchemaForbidden { .. }), "{right}: {error:?}");
+        follow(&mut owner, &error).await;
+        store.check_log_schema(&mut app).await.expect("the advice is enough");
+    }
     app.close().await.expect("closed");
     run(&mut owner, format!("drop user {user}")).await;
 }

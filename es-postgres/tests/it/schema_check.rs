@@ -1,7 +1,10 @@
 //! The start check on tables that are missing, half there, elsewhere, or not to be used.
 
 use es::conformance::Fixture;
-use es::{EventStore, StoreError, TableNames};
+use es::{
+    Event, EventFilter, EventStore, ExpectedVersion, Position, ReadLimit, StoreError, StreamId,
+    TableNames,
+};
 use es_postgres::{PgEventStore, sqlx};
 use migrate_gen::{Database, Schema};
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
@@ -266,6 +269,36 @@ async fn each_right_is_looked_for_and_the_advice_gives_it() {
         follow(&mut owner, &error).await;
         store.check_schema(&mut app).await.expect("the advice is enough");
     }
+    app.close().await.expect("closed");
+    run(&mut owner, format!("drop owned by {role}; drop role {role}")).await;
+}
+
+/// The check that is meant for it lets a role that only appends pass, and no role with less.
+#[tokio::test]
+async fn a_role_that_only_appends_is_checked_for_what_it_needs() {
+    let harness = PgHarness::new();
+    let pool = harness.pool().await;
+    let mut owner = pool.acquire().await.expect("a connection");
+    let role = format!("{}_appends", harness.tables().schema().expect("its own"));
+    run(&mut owner, format!("create role {role} login")).await;
+    let mut app = harness.options().username(&role).connect().await.expect("a connection");
+    let store = harness.store();
+    let error = store.check_log_schema(&mut app).await.expect_err("no rights at all");
+    assert!(!error.to_string().contains("projection"), "{error}");
+    follow(&mut owner, &error).await;
+
+    store.check_log_schema(&mut app).await.expect("the advice is enough");
+    let stream = StreamId::new("Test", "Thing", "a").expect("a valid name");
+    let events = [Event::json("Happened", &1).expect("a valid event")];
+    let appended = store.append(&mut app, &stream, ExpectedVersion::Any, &events).await;
+    appended.expect("it may append");
+    let read = store.read_stream(&mut app, &stream, ..).await;
+    assert_eq!(read.expect("it may read").len(), 1);
+    let (filter, limit) = (EventFilter::default(), ReadLimit::default());
+    let log = store.read_events(&mut app, Position::START, &filter, limit).await;
+    assert_eq!(log.expect("it may read the log").events.len(), 1);
+    let error = store.check_schema(&mut app).await.expect_err("no right to a projection");
+    assert!(error.to_string().contains("projection_checkpoints"), "{error}");
     app.close().await.expect("closed");
     run(&mut owner, format!("drop owned by {role}; drop role {role}")).await;
 }

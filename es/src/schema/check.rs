@@ -32,6 +32,12 @@ impl SchemaNeeds {
         needed::tables(&self.tables, self.has_appenders, self.has_sequence)
     }
 
+    fn is_of_projections(&self, name: &SqlName) -> bool {
+        let tables = &self.tables;
+        [tables.projections(), tables.checkpoints(), &tables.workers(), &tables.dead_letters()]
+            .contains(&name)
+    }
+
     fn quoted(&self, name: &str) -> String {
         format!("{quote}{name}{quote}", quote = self.quote)
     }
@@ -63,9 +69,27 @@ impl SchemaNeeds {
 /// [`StoreError::SchemaMissing`], [`StoreError::SchemaElsewhere`], [`StoreError::SchemaVersion`],
 /// [`StoreError::SchemaIncomplete`] or [`StoreError::SchemaForbidden`].
 pub fn check_schema(needs: &SchemaNeeds, found: &FoundSchema) -> Result<(), StoreError> {
-    let tables = needs.needed();
+    check(needs, &needs.needed(), found)
+}
+
+/// As [`check_schema`], and looks only at the tables that appends and reads of the log use.
+///
+/// # Errors
+///
+/// As [`check_schema`].
+pub fn check_log_schema(needs: &SchemaNeeds, found: &FoundSchema) -> Result<(), StoreError> {
+    let mut tables = needs.needed();
+    tables.retain(|table| !needs.is_of_projections(&table.name));
+    check(needs, &tables, found)
+}
+
+fn check(
+    needs: &SchemaNeeds,
+    tables: &[NeededTable],
+    found: &FoundSchema,
+) -> Result<(), StoreError> {
     if tables.iter().all(|table| found.find(table.name.as_str()).is_none()) {
-        return Err(absent(needs, &tables, found));
+        return Err(absent(needs, tables, found));
     }
     if let Some(version) = found.version {
         check_schema_version(needs.database, version)?;
