@@ -14,7 +14,7 @@ use tracing::{debug, info, warn};
 
 use crate::attempts::{Failed, Failing, Next, judge};
 use crate::handler_error::{HandlerNeverEnded, HandlerTimedOut, chain, error_text};
-use crate::limits::{NOTE_TIME_MAX, NoAnswer, answered_within};
+use crate::limits::{NOTE_TIME_MAX, NoAnswer, answered_within, ended_within};
 use crate::policy::Verdict;
 use crate::run::{Hold, Retry, Run, Setback};
 use crate::user_code::{contained, failed_in};
@@ -130,10 +130,17 @@ where
             let begun = Attempt { position: Some(position), attempts: attempt, error: None };
             self.note(begun).await?;
             let one = std::slice::from_ref(event);
-            let failed = match Box::pin(self.commit_handled(one, position, attempt)).await {
-                Ok(()) => return Ok(()),
-                Err(BatchError::Setback(setback)) => return Err(setback),
-                Err(BatchError::Handler(failed)) => failed,
+            let (stop, stop_time_max) = (self.shutdown.clone(), self.processor.stop_time_max);
+            let made = Box::pin(self.commit_handled(one, position, attempt));
+            let failed = match ended_within(stop_time_max, &stop, made).await {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(BatchError::Setback(setback))) => return Err(setback),
+                Some(Err(BatchError::Handler(failed))) => failed,
+                None => {
+                    let error = "the processor was stopped in the middle of the event".into();
+                    self.does_not_count(failing, &error).await;
+                    return Ok(());
+                }
             };
             let undone_max = self.processor.attempts_max.get();
             match judge(&failed, failing, policy, undone_max, fastrand::f64()) {

@@ -103,6 +103,7 @@ macro_rules! conformance_tests {
             an_event_that_is_always_undone_is_the_policys_in_the_end
             what_the_server_causes_is_never_the_events_fault
             an_event_that_kills_its_process_is_parked_in_the_end
+            a_handler_that_a_stop_drops_does_not_count
             an_event_that_killed_its_processes_is_not_tried_before_an_operator_says_so
             many_events_that_fail_in_a_row_are_not_the_events_fault
             an_event_that_waits_after_many_others_is_tried_by_the_next_process

@@ -53,8 +53,9 @@ pub struct Processor<S, P> {
 /// How long a stop may take, unless set.
 pub(crate) const STOP_TIME_MAX: Duration = Duration::from_secs(20);
 
-/// What a partition has for leaving its checkpoint where it came to, after its stop time.
-const LAST_SAVE_TIME_MAX: Duration = Duration::from_millis(200);
+/// What a partition has, after its stop time, for leaving its checkpoint where it came to, and for
+/// taking back an attempt that was dropped.
+const LAST_SAVE_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl<S, P> Processor<S, P>
 where
@@ -142,7 +143,8 @@ where
     }
 
     /// How long the processor may take to stop: its handler to finish, its batch to be committed. 20
-    /// seconds unless set. What is not done by then is dropped, and handled by the next run. Choose
+    /// seconds unless set. What is not done by then is dropped, and handled by the next run: the
+    /// attempt does not count if the database lets it be taken back within a second more. Choose
     /// less than what stops the process by force, such as Kubernetes' grace period of 30 seconds.
     ///
     /// A handler that blocks its thread and never awaits cannot be dropped.

@@ -322,6 +322,32 @@ async fn die_in_the_handler<H: Harness>(stage: &Stage<H>, fated: &Arc<Fated<H>>)
     }
 }
 
+/// A stop that drops a handler in the middle of an event is not the event's fault, however many
+/// there are.
+pub async fn a_handler_that_a_stop_drops_does_not_count<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 12).await;
+    let fated = Arc::new(Fated::new(&stage, FailurePolicy::Park(retries(3)), Fate::Hangs));
+    for stops in 1..=6 {
+        let stop = CancellationToken::new();
+        let processor = stage.processor(&fated).with_stop_time_max(Duration::from_millis(20));
+        let stopped = async {
+            until("the handler is called", async || fated.calls() >= stops).await;
+            stop.cancel();
+        };
+        let (ended, ()) = join(processor.run(stop.clone()), stopped).await;
+        ended.expect("it stops");
+    }
+    fated.cure();
+    let processor = stage.processor(&fated);
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+    assert_eq!(stage.letters_of("p").await, []);
+    stage.assert_handled_once("p", &EventFilter::default()).await;
+}
+
 /// Where the policy is to stop, no process is killed by such an event after that, however often one
 /// is started and takes the partition over, until an operator says that it is to be tried again.
 pub async fn an_event_that_killed_its_processes_is_not_tried_before_an_operator_says_so<
