@@ -1,6 +1,7 @@
 //! The processor against its clauses, on the in-memory store; and stores, broken on purpose.
 
 mod broken;
+mod connections;
 mod interposed;
 mod operators;
 mod runner;
