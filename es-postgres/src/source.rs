@@ -104,7 +104,21 @@ impl EventSource for PgSource {
         transaction.commit().await.map_err(store_error)
     }
 
+    /// The server refuses every statement after an error. But a savepoint's `begin` whose future was
+    /// dropped makes sqlx roll the whole transaction back, and what is sent next commit by itself.
+    async fn check_open(&self, transaction: &mut Self::Transaction) -> Result<(), StoreError> {
+        if transaction.is_open() {
+            return Ok(());
+        }
+        Err(StoreError::NoTransaction {
+            reason: "what is sent now would commit by itself: the future that begins a savepoint was \
+                     dropped, which rolls the transaction back, and the error was hidden",
+            source: sqlx::Error::BeginFailed.into(),
+        })
+    }
+
     async fn probe(&self, transaction: &mut Self::Transaction) -> Result<(), StoreError> {
+        self.check_open(transaction).await?;
         let probed = sqlx::raw_sql("select 1").execute(&mut **transaction).await;
         match probed {
             Err(error) if is_aborted(&error) => Err(retryable(error)),

@@ -139,6 +139,11 @@ impl<DB: Database> PoolTransaction<DB> {
         Ok(())
     }
 
+    /// Whether the driver counts the transaction as open. No server is asked.
+    pub fn is_open(&self) -> bool {
+        DB::TransactionManager::get_transaction_depth(&self.conn) > 0
+    }
+
     /// Gives the connection back after a statement of the caller's own has ended the transaction.
     /// The driver, which still counts it as open, sends a rollback of nothing with what comes next.
     pub fn ended(mut self) {

@@ -32,6 +32,20 @@ async fn source_of_one(store: &Fixture<Arc<PgHarness>>) -> PgSource {
     PgSource::new(pool, store.harness.store())
 }
 
+/// Waits until the connection is in the pool again, so that a `begin` need not wait for it.
+async fn until_idle(source: &PgSource) {
+    while source.pool().num_idle() == 0 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Drops the future of a savepoint before its answer is there.
+async fn drop_a_savepoint(conn: &mut PgConnection) {
+    while let Some(begun) = once(conn.begin()).await {
+        begun.expect("a savepoint").rollback().await.expect("rolled back");
+    }
+}
+
 /// Appends an event outside any transaction, and says whether others see it.
 async fn is_kept(source: &PgSource, other: &mut PgConnection) -> bool {
     let kept = stream("kept");
@@ -48,11 +62,17 @@ async fn a_pools_begin_that_is_dropped_leaves_a_transaction_in_the_pool_and_the_
         let store = Fixture::new(Arc::new(PgHarness::new())).await;
         let source = source_of_one(&store).await;
         let mut other = PgConnection::connect_with(&store.harness.options()).await.expect("one");
-        // Polled once: `begin` has been sent.
+        // Polled once, `begin` has been sent. If its answer is there already, once again.
         if by_source {
-            assert!(once(source.begin()).await.is_none(), "it waits for the answer");
+            while let Some(begun) = once(source.begin()).await {
+                source.rollback(begun.expect("begun")).await.expect("rolled back");
+                until_idle(&source).await;
+            }
         } else {
-            assert!(once(source.pool().begin()).await.is_none(), "it waits for the answer");
+            while let Some(begun) = once(source.pool().begin()).await {
+                begun.expect("begun").rollback().await.expect("rolled back");
+                until_idle(&source).await;
+            }
         }
         assert_eq!(is_kept(&source, &mut other).await, by_source);
     }
@@ -67,7 +87,7 @@ async fn a_savepoint_whose_future_is_dropped_ends_the_transaction() {
     let (before, after) = (stream("before"), stream("after"));
     let mut tx = source.pool().begin().await.expect("begun");
     source.store().append(&mut tx, &before, ANY, &[event()]).await.expect("an append");
-    assert!(once(tx.begin()).await.is_none(), "it waits for the answer");
+    drop_a_savepoint(&mut tx).await;
     source.store().append(&mut tx, &after, ANY, &[event()]).await.expect("an append");
     let mut read = Vec::new();
     for stream in [before, after] {
@@ -76,6 +96,21 @@ async fn a_savepoint_whose_future_is_dropped_ends_the_transaction() {
     }
     assert_eq!(read, [0, 1], "the one is rolled back, the other is committed by itself");
     tx.commit().await.expect("there is nothing to commit");
+}
+
+/// A handler that goes on after it has dropped one saves no checkpoint.
+#[tokio::test]
+async fn a_sources_transaction_that_a_dropped_savepoint_has_ended_is_noticed() {
+    let store = Fixture::new(Arc::new(PgHarness::new())).await;
+    let source = source_of_one(&store).await;
+    let mut tx = source.begin().await.expect("begun");
+    tx.begin().await.expect("a savepoint").rollback().await.expect("rolled back");
+    source.check_open(&mut tx).await.expect("it is open");
+    source.probe(&mut tx).await.expect("it is open");
+    drop_a_savepoint(&mut tx).await;
+    let error = source.check_open(&mut tx).await.expect_err("it has ended");
+    assert!(matches!(error, StoreError::NoTransaction { .. }), "{error:?}");
+    source.probe(&mut tx).await.expect_err("it has ended");
 }
 
 /// One thing that a service does on connections of the pool's own, by number; `begin` alone is
