@@ -155,9 +155,8 @@
 
 mod error;
 mod horizon;
-mod projection_statements;
-mod projections;
 mod record;
+mod rows;
 mod schema;
 mod size;
 mod source;

@@ -1,11 +1,8 @@
 //! From rows to values.
 
 use bytes::Bytes;
-use chrono::NaiveDateTime;
 use es::{
-    Checkpoint, CheckpointError, CheckpointRecord, DeadLetter, DeadLetterRecord, EventRecord,
-    ExistingEvent, NegativeNumber, Partition, PartitionCheckpoint, PartitionRecord, PartitionState,
-    PersistedEvent, ProjectionName, ProjectionState, SharedStrings, StoreError, StreamId, WorkerId,
+    EventRecord, ExistingEvent, NegativeNumber, PersistedEvent, SharedStrings, StoreError, StreamId,
 };
 use sqlx::mysql::MySqlRow;
 use sqlx::{Column, Row};
@@ -90,97 +87,6 @@ fn undecodable(row: &MySqlRow, error: sqlx::Error) -> StoreError {
     let column = index.parse().ok().and_then(|index: usize| row.columns().get(index));
     let name = column.map_or(index.as_str(), sqlx::Column::name);
     StoreError::corrupt(format!("a value in the column {name} that cannot be read: {source}"))
-}
-
-/// A row of `checkpoints.sql`.
-pub(crate) fn partition_checkpoint(row: &MySqlRow) -> Result<PartitionCheckpoint, StoreError> {
-    let integer = |column: usize| value::<i32>(row, column);
-    let position = value(row, 2)?;
-    PartitionCheckpoint::from_record(integer(0)?.into(), integer(1)?.into(), position)
-}
-
-/// A row of `lock_checkpoint.sql` and the one of `checkpoint_settings.sql` that goes with it.
-pub(crate) fn checkpoint(
-    row: &MySqlRow,
-    settings: &MySqlRow,
-    projection: &ProjectionName,
-    partition: Partition,
-) -> Result<Checkpoint, CheckpointError> {
-    let record = CheckpointRecord {
-        position: value(row, 0)?,
-        epoch: value(row, 1)?,
-        replay_until: value(row, 2)?,
-        stop_at: value(row, 3)?,
-        attempts: value::<i32>(row, 4)?.into(),
-        failing_position: value(row, 5)?,
-        is_attempt_open: value(row, 6)?,
-        partition_total: value::<i32>(settings, 0)?.into(),
-        is_paused: value(settings, 1)?,
-        has_dead_letters: value::<i64>(settings, 2)? != 0,
-    };
-    Checkpoint::from_record(record, projection, partition)
-}
-
-/// A row of `projections.sql` or `lock_projection.sql`.
-pub(crate) fn projection(row: &MySqlRow) -> Result<ProjectionState, StoreError> {
-    let total: i32 = value(row, 1)?;
-    let is_paused = value(row, 2)?;
-    let rescale_to: Option<i32> = value(row, 3)?;
-    let name = value(row, 0)?;
-    ProjectionState::from_record(name, total.into(), is_paused, rescale_to.map(i64::from))
-}
-
-/// A row of `partitions.sql`.
-pub(crate) fn partition(row: &MySqlRow) -> Result<PartitionState, StoreError> {
-    let integer = |column: usize| value::<i32>(row, column);
-    PartitionState::from_record(PartitionRecord {
-        partition_index: integer(0)?.into(),
-        partition_total: integer(1)?.into(),
-        position: value(row, 2)?,
-        epoch: value(row, 3)?,
-        replay_until: value(row, 4)?,
-        stop_at: value(row, 5)?,
-        owner: value(row, 6)?,
-        lease_left_micros: value(row, 7)?,
-        attempts: integer(8)?.into(),
-        last_error: value(row, 9)?,
-        failing_position: value(row, 10)?,
-    })
-}
-
-/// A row of `workers.sql`.
-pub(crate) fn worker(row: &MySqlRow) -> Result<WorkerId, StoreError> {
-    let name: &str = value(row, 0)?;
-    WorkerId::new(name).map_err(|error| StoreError::corrupt(error.to_string()))
-}
-
-/// A row of `dead_letters.sql` or `dead_letter_queue.sql`.
-pub(crate) fn dead_letter(row: &MySqlRow) -> Result<DeadLetter, StoreError> {
-    DeadLetter::from_record(DeadLetterRecord {
-        position: value(row, 0)?,
-        bounded_context: value(row, 1)?,
-        aggregate_type: value(row, 2)?,
-        aggregate_id: value(row, 3)?,
-        attempts: value::<i32>(row, 4)?.into(),
-        error: value(row, 5)?,
-        parked_at: value::<NaiveDateTime>(row, 6)?.and_utc(),
-    })
-}
-
-/// A row of `dead_letter_counts.sql`.
-pub(crate) fn dead_letter_count(row: &MySqlRow) -> Result<(u16, u64), StoreError> {
-    let index: i64 = value(row, 0)?;
-    let index = u16::try_from(index);
-    let index = index.map_err(|error| StoreError::corrupt(error.to_string()))?;
-    let count: i64 = value(row, 1)?;
-    Ok((index, count.unsigned_abs()))
-}
-
-/// A row of `parked_streams.sql`.
-pub(crate) fn stream(row: &MySqlRow) -> Result<StreamId, StoreError> {
-    let text = |column: usize| value::<&str>(row, column);
-    let stream = StreamId::new(text(0)?, text(1)?, text(2)?);
-    stream.map_err(|error| StoreError::corrupt(error.to_string()))
 }
 
 /// A `bigint` that is never negative.

@@ -42,7 +42,7 @@ pub(crate) struct Statements {
 /// Renders a file below `sql/`, without its comments: most statements are sent as text each time.
 macro_rules! statement {
     ($file:literal $(, $name:ident = $value:expr)* $(,)?) => {
-        $crate::statements::without_comments(&format!(include_str!(concat!("../sql/", $file)) $(, $name = $value)*))
+        $crate::statements::without_comments(&format!(include_str!(concat!("../sql/events/", $file)) $(, $name = $value)*))
     };
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use es::adapter::PerStatement;
 use es::{
     AppendError, AppendResult, AppendStatements, Event, EventBatch, EventFilter, EventStore,
     ExistingEvent, ExpectedVersion, Horizon, InsertedEvents, Insertion, Position, ReadLimit,
@@ -16,8 +17,8 @@ use tracing::warn;
 
 use crate::error::{is_duplicate, is_taken_id, is_taken_version, store_error};
 use crate::horizon::{Poll, Scan, Scanned, visible};
-use crate::projection_statements::ProjectionStatements;
 use crate::record;
+use crate::rows::{self, Numbered};
 use crate::schema;
 use crate::size::{check_packet, fits_text};
 use crate::statements::Statements;
@@ -42,7 +43,7 @@ const UNUSED_APPENDERS_MAX: usize = 200;
 #[derive(Debug, Clone)]
 pub struct MySqlEventStore {
     statements: Arc<Statements>,
-    pub(crate) projections: Arc<ProjectionStatements>,
+    pub(crate) projections: Arc<PerStatement<Numbered>>,
 }
 
 impl MySqlEventStore {
@@ -50,7 +51,7 @@ impl MySqlEventStore {
     pub fn new(tables: &TableNames) -> Self {
         MySqlEventStore {
             statements: Arc::new(Statements::new(tables)),
-            projections: Arc::new(ProjectionStatements::new(tables)),
+            projections: rows::statements(tables),
         }
     }
 

@@ -173,10 +173,16 @@ mod tests {
     #[test]
     fn the_rights_of_a_statement_are_read_from_its_clauses() {
         let rights = |sql| rights(sql).split(" on").next().map(str::to_owned);
-        assert_eq!(rights(include_str!("../sql/read_stream.sql")).unwrap(), "select");
-        assert_eq!(rights(include_str!("../sql/append.sql")).unwrap(), "select, insert");
-        assert_eq!(rights(include_str!("../sql/lock_checkpoint.sql")).unwrap(), "select, update");
-        assert_eq!(rights(include_str!("../sql/delete_workers.sql")).unwrap(), "select, delete");
+        assert_eq!(rights(include_str!("../sql/events/read_stream.sql")).unwrap(), "select");
+        assert_eq!(rights(include_str!("../sql/events/append.sql")).unwrap(), "select, insert");
+        assert_eq!(
+            rights(include_str!("../sql/projections/lock_checkpoint.sql")).unwrap(),
+            "select, update"
+        );
+        assert_eq!(
+            rights(include_str!("../sql/projections/delete_workers.sql")).unwrap(),
+            "select, delete"
+        );
     }
 
     #[test]

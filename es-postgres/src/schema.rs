@@ -30,7 +30,7 @@ impl SchemaCheck {
         };
         let sequence = quoted(tables, tables.sequence().as_str());
         let sql = format!(
-            include_str!("../sql/check_schema.sql"),
+            include_str!("../sql/events/check_schema.sql"),
             path = path(tables),
             place = place(tables),
             is_named = is_named(tables),

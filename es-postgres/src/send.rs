@@ -72,7 +72,7 @@ impl PgEventStore {
     }
 
     /// How many rows were changed.
-    pub(crate) async fn execute<'q>(
+    pub(crate) async fn change<'q>(
         &self,
         conn: &mut PgConnection,
         sql: &SqlStr,

@@ -36,54 +36,60 @@ impl Statements {
         Statements {
             sequence: sequence.clone(),
             append: trusted(format!(
-                include_str!("../sql/append.sql"),
+                include_str!("../sql/events/append.sql"),
                 events = events,
                 sequence = sequence,
                 lock_class = lock_class,
                 registered_setting = registered_setting
             )),
             append_one: trusted(format!(
-                include_str!("../sql/append_one.sql"),
+                include_str!("../sql/events/append_one.sql"),
                 events = events,
                 sequence = sequence,
                 lock_class = lock_class,
                 registered_setting = registered_setting
             )),
             existing_events: trusted(format!(
-                include_str!("../sql/existing_events.sql"),
+                include_str!("../sql/events/existing_events.sql"),
                 events = events,
                 sequence = sequence
             )),
             stream_version: trusted(format!(
-                include_str!("../sql/stream_version.sql"),
+                include_str!("../sql/events/stream_version.sql"),
                 events = events
             )),
-            read_stream: trusted(format!(include_str!("../sql/read_stream.sql"), events = events)),
-            read_window: trusted(format!(include_str!("../sql/read_window.sql"), events = events)),
+            read_stream: trusted(format!(
+                include_str!("../sql/events/read_stream.sql"),
+                events = events
+            )),
+            read_window: trusted(format!(
+                include_str!("../sql/events/read_window.sql"),
+                events = events
+            )),
             horizon: trusted(format!(
-                include_str!("../sql/horizon.sql"),
+                include_str!("../sql/events/horizon.sql"),
                 sequence = sequence,
                 events_oid = events_oid
             )),
             check_schema: SchemaCheck::new(tables),
             notification_channel: trusted(format!(
-                include_str!("../sql/notification_channel.sql"),
+                include_str!("../sql/events/notification_channel.sql"),
                 events_oid = events_oid
             )),
             register: trusted(format!(
-                include_str!("../sql/register.sql"),
+                include_str!("../sql/events/register.sql"),
                 events = events,
                 sequence = sequence,
                 lock_class = lock_class,
                 registered_setting = registered_setting
             )),
             stream_versions: trusted(format!(
-                include_str!("../sql/stream_versions.sql"),
+                include_str!("../sql/events/stream_versions.sql"),
                 events = events
             )),
-            import: trusted(format!(include_str!("../sql/import.sql"), events = events)),
+            import: trusted(format!(include_str!("../sql/events/import.sql"), events = events)),
             last_drawn: trusted(format!(
-                include_str!("../sql/last_drawn.sql"),
+                include_str!("../sql/events/last_drawn.sql"),
                 sequence_name = sequence_name
             )),
         }

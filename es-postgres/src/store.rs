@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use es::adapter::PerStatement;
 use es::{
     AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
     ExpectedVersion, Horizon, ImportError, ImportResult, Insertion, Position, ReadWindow,
@@ -15,10 +16,9 @@ use uuid::Uuid;
 
 use crate::error::{append_error, store_error};
 use crate::horizon::horizon;
-use crate::projection_statements::ProjectionStatements;
-use crate::record;
 use crate::send::PgQuery;
 use crate::statements::Statements;
+use crate::{record, rows};
 
 /// How far apart ids may be drawn that are looked for in one step, in milliseconds.
 const MOMENT_MILLIS: u128 = 100;
@@ -27,7 +27,7 @@ const MOMENT_MILLIS: u128 = 100;
 #[derive(Debug, Clone)]
 pub struct PgEventStore {
     statements: Arc<Statements>,
-    pub(crate) projections: Arc<ProjectionStatements>,
+    pub(crate) projections: Arc<PerStatement<SqlStr>>,
     keeps_statements: bool,
 }
 
@@ -36,7 +36,7 @@ impl PgEventStore {
     pub fn new(tables: &TableNames) -> Self {
         PgEventStore {
             statements: Arc::new(Statements::new(tables)),
-            projections: Arc::new(ProjectionStatements::new(tables)),
+            projections: Arc::new(rows::statements(tables)),
             keeps_statements: true,
         }
     }

@@ -3,10 +3,8 @@
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use es::{
-    Checkpoint, CheckpointError, CheckpointRecord, DeadLetter, DeadLetterRecord, EventRecord,
-    ExistingEvent, InsertedEvents, Insertion, NegativeNumber, Partition, PartitionCheckpoint,
-    PartitionRecord, PartitionState, PersistedEvent, ProjectionName, ProjectionState, ReadWindow,
-    SharedStrings, StoreError, StreamId, WindowEvents, WorkerId,
+    EventRecord, ExistingEvent, InsertedEvents, Insertion, NegativeNumber, PersistedEvent,
+    ReadWindow, SharedStrings, StoreError, StreamId, WindowEvents,
 };
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
@@ -79,96 +77,6 @@ pub(crate) fn existing_event(row: &SqliteRow) -> Result<ExistingEvent, StoreErro
         version: number(row, 4)?,
         position: number(row, 5)?,
     })
-}
-
-/// A row of `checkpoints.sql`.
-pub(crate) fn partition_checkpoint(row: &SqliteRow) -> Result<PartitionCheckpoint, StoreError> {
-    let (index, total): (i64, i64) =
-        (row.try_get(0).map_err(store_error)?, row.try_get(1).map_err(store_error)?);
-    PartitionCheckpoint::from_record(index, total, row.try_get(2).map_err(store_error)?)
-}
-
-/// A row of `lock_checkpoint.sql`.
-pub(crate) fn checkpoint(
-    row: &SqliteRow,
-    projection: &ProjectionName,
-    partition: Partition,
-) -> Result<Checkpoint, CheckpointError> {
-    let record = CheckpointRecord {
-        position: row.try_get(0).map_err(store_error)?,
-        epoch: row.try_get(1).map_err(store_error)?,
-        replay_until: row.try_get(2).map_err(store_error)?,
-        stop_at: row.try_get(3).map_err(store_error)?,
-        attempts: row.try_get::<i64, _>(4).map_err(store_error)?,
-        failing_position: row.try_get(5).map_err(store_error)?,
-        is_attempt_open: row.try_get(6).map_err(store_error)?,
-        partition_total: row.try_get::<i64, _>(7).map_err(store_error)?,
-        is_paused: row.try_get(8).map_err(store_error)?,
-        has_dead_letters: row.try_get::<bool, _>(9).map_err(store_error)?,
-    };
-    Checkpoint::from_record(record, projection, partition)
-}
-
-/// A row of `projections.sql` or `lock_projection.sql`.
-pub(crate) fn projection(row: &SqliteRow) -> Result<ProjectionState, StoreError> {
-    let total: i64 = row.try_get(1).map_err(store_error)?;
-    let is_paused = row.try_get(2).map_err(store_error)?;
-    let rescale_to: Option<i64> = row.try_get(3).map_err(store_error)?;
-    let name = row.try_get(0).map_err(store_error)?;
-    ProjectionState::from_record(name, total, is_paused, rescale_to)
-}
-
-/// A row of `partitions.sql`.
-pub(crate) fn partition(row: &SqliteRow) -> Result<PartitionState, StoreError> {
-    let integer = |column: usize| row.try_get::<i64, _>(column).map_err(store_error);
-    PartitionState::from_record(PartitionRecord {
-        partition_index: integer(0)?,
-        partition_total: integer(1)?,
-        position: row.try_get(2).map_err(store_error)?,
-        epoch: row.try_get(3).map_err(store_error)?,
-        replay_until: row.try_get(4).map_err(store_error)?,
-        stop_at: row.try_get(5).map_err(store_error)?,
-        owner: row.try_get(6).map_err(store_error)?,
-        lease_left_micros: row.try_get(7).map_err(store_error)?,
-        attempts: integer(8)?,
-        last_error: row.try_get(9).map_err(store_error)?,
-        failing_position: row.try_get(10).map_err(store_error)?,
-    })
-}
-
-/// A row of `workers.sql`.
-pub(crate) fn worker(row: &SqliteRow) -> Result<WorkerId, StoreError> {
-    let name: &str = row.try_get(0).map_err(store_error)?;
-    WorkerId::new(name).map_err(|error| StoreError::corrupt(error.to_string()))
-}
-
-/// A row of `dead_letters.sql` or `dead_letter_queue.sql`.
-pub(crate) fn dead_letter(row: &SqliteRow) -> Result<DeadLetter, StoreError> {
-    DeadLetter::from_record(DeadLetterRecord {
-        position: row.try_get(0).map_err(store_error)?,
-        bounded_context: row.try_get(1).map_err(store_error)?,
-        aggregate_type: row.try_get(2).map_err(store_error)?,
-        aggregate_id: row.try_get(3).map_err(store_error)?,
-        attempts: row.try_get::<i64, _>(4).map_err(store_error)?,
-        error: row.try_get(5).map_err(store_error)?,
-        parked_at: time(row, 6)?,
-    })
-}
-
-/// A row of `dead_letter_counts.sql`.
-pub(crate) fn dead_letter_count(row: &SqliteRow) -> Result<(u16, u64), StoreError> {
-    let index: i64 = row.try_get(0).map_err(store_error)?;
-    let index = u16::try_from(index);
-    let index = index.map_err(|error| StoreError::corrupt(error.to_string()))?;
-    let count: i64 = row.try_get(1).map_err(store_error)?;
-    Ok((index, count.unsigned_abs()))
-}
-
-/// A row of `parked_streams.sql`.
-pub(crate) fn stream(row: &SqliteRow) -> Result<StreamId, StoreError> {
-    let text = |column: usize| row.try_get::<&str, _>(column).map_err(store_error);
-    let stream = StreamId::new(text(0)?, text(1)?, text(2)?);
-    stream.map_err(|error| StoreError::corrupt(error.to_string()))
 }
 
 /// A column of microseconds since 1970.

@@ -29,9 +29,12 @@ impl SchemaCheck {
         let schema_versions = quoted(&tables.schema_versions());
         SchemaCheck {
             needs,
-            catalog: trusted(format!(include_str!("../sql/check_schema.sql"), names = names)),
+            catalog: trusted(format!(
+                include_str!("../sql/events/check_schema.sql"),
+                names = names
+            )),
             version: trusted(format!(
-                include_str!("../sql/schema_version.sql"),
+                include_str!("../sql/events/schema_version.sql"),
                 schema_versions = schema_versions
             )),
         }

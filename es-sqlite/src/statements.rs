@@ -32,7 +32,7 @@ impl Statements {
     pub(crate) fn new(tables: &TableNames) -> Self {
         let events = quoted(tables.events());
         let append_template =
-            format!(include_str!("../sql/append.sql"), events = events, rows = ROWS);
+            format!(include_str!("../sql/events/append.sql"), events = events, rows = ROWS);
         let append = (1..=PREPARED_EVENTS_MAX)
             .map(|count| trusted(render_append(&append_template, count)))
             .collect();
@@ -41,16 +41,22 @@ impl Statements {
             append,
             append_template,
             existing_events: trusted(format!(
-                include_str!("../sql/existing_events.sql"),
+                include_str!("../sql/events/existing_events.sql"),
                 events = events
             )),
             stream_version: trusted(format!(
-                include_str!("../sql/stream_version.sql"),
+                include_str!("../sql/events/stream_version.sql"),
                 events = events
             )),
-            read_stream: trusted(format!(include_str!("../sql/read_stream.sql"), events = events)),
-            read_window: trusted(format!(include_str!("../sql/read_window.sql"), events = events)),
-            horizon: SqlStr::from_static(include_str!("../sql/horizon.sql")),
+            read_stream: trusted(format!(
+                include_str!("../sql/events/read_stream.sql"),
+                events = events
+            )),
+            read_window: trusted(format!(
+                include_str!("../sql/events/read_window.sql"),
+                events = events
+            )),
+            horizon: SqlStr::from_static(include_str!("../sql/events/horizon.sql")),
             check_schema: SchemaCheck::new(tables),
         }
     }

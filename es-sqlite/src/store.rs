@@ -2,24 +2,24 @@
 
 use std::sync::Arc;
 
+use es::adapter::PerStatement;
 use es::{
     AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
     ExpectedVersion, Horizon, Insertion, Position, ReadLimit, ReadWindow, StoreError, Stream,
     StreamId, TableNames, Version, VersionRange, WindowEvents, append_guarded,
 };
-use sqlx::SqliteConnection;
+use sqlx::{SqlStr, SqliteConnection};
 
 use crate::ended::tell;
 use crate::error::{is_taken_event_id, store_error};
-use crate::projection_statements::ProjectionStatements;
-use crate::record;
 use crate::statements::Statements;
+use crate::{record, rows};
 
 /// An event store on SQLite. Holds no connection; cloning is cheap.
 #[derive(Debug, Clone)]
 pub struct SqliteEventStore {
     statements: Arc<Statements>,
-    pub(crate) projections: Arc<ProjectionStatements>,
+    pub(crate) projections: Arc<PerStatement<SqlStr>>,
 }
 
 impl SqliteEventStore {
@@ -27,7 +27,7 @@ impl SqliteEventStore {
     pub fn new(tables: &TableNames) -> Self {
         SqliteEventStore {
             statements: Arc::new(Statements::new(tables)),
-            projections: Arc::new(ProjectionStatements::new(tables)),
+            projections: rows::statements(tables),
         }
     }
 }

@@ -173,3 +173,11 @@ impl<DB: Database> fmt::Debug for PoolTransaction<DB> {
         f.debug_struct("PoolTransaction").finish_non_exhaustive()
     }
 }
+
+/// What is wrong with a value that cannot be read, without the number of its column.
+pub fn unreadable(error: sqlx::Error) -> String {
+    match error {
+        sqlx::Error::ColumnDecode { source, .. } => source.to_string(),
+        error => error.to_string(),
+    }
+}

@@ -93,54 +93,6 @@ pub struct Checkpoint {
     pub has_dead_letters: bool,
 }
 
-/// The columns of a locked checkpoint, as an adapter reads them.
-#[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "the columns of the same names, documented in the schema")]
-pub struct CheckpointRecord {
-    pub position: i64,
-    pub epoch: i64,
-    pub replay_until: i64,
-    pub stop_at: Option<i64>,
-    pub attempts: i64,
-    pub failing_position: Option<i64>,
-    pub is_attempt_open: bool,
-    pub partition_total: i64,
-    pub is_paused: bool,
-    pub has_dead_letters: bool,
-}
-
-impl Checkpoint {
-    /// Decodes a row.
-    ///
-    /// # Errors
-    ///
-    /// [`CheckpointError::PartitionCount`] if the projection has another number of partitions by
-    /// now, [`StoreError::Corrupt`] if the row holds what no worker saved.
-    pub fn from_record(
-        record: CheckpointRecord,
-        projection: &ProjectionName,
-        partition: Partition,
-    ) -> Result<Self, CheckpointError> {
-        CheckpointError::check_partition_total(projection, record.partition_total, partition)?;
-        let corrupt = |number: i64| {
-            let what = format!("projection {projection}, partition {partition}, has {number}");
-            StoreError::corrupt(what)
-        };
-        let position = |number: i64| Position::try_from(number).map_err(|_| corrupt(number));
-        Ok(Checkpoint {
-            position: position(record.position)?,
-            epoch: Epoch::try_from(record.epoch).map_err(|_| corrupt(record.epoch))?,
-            replay_until: position(record.replay_until)?,
-            stop_at: record.stop_at.map(position).transpose()?,
-            attempts: u32::try_from(record.attempts).map_err(|_| corrupt(record.attempts))?,
-            failing_position: record.failing_position.map(position).transpose()?,
-            is_attempt_open: record.is_attempt_open,
-            is_paused: record.is_paused,
-            has_dead_letters: record.has_dead_letters,
-        })
-    }
-}
-
 /// How a checkpoint is to be moved, and what must hold for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CheckpointMove {
@@ -161,22 +113,6 @@ pub struct PartitionCheckpoint {
     pub partition: Partition,
     /// The position through which it has handled everything that is for it.
     pub position: Position,
-}
-
-impl PartitionCheckpoint {
-    /// Decodes a row; fails with [`StoreError::Corrupt`] if it holds what no worker saved.
-    pub fn from_record(index: i64, total: i64, position: i64) -> Result<Self, StoreError> {
-        let partition = match (u16::try_from(index), u16::try_from(total)) {
-            (Ok(index), Ok(total)) => Partition::new(index, total).ok(),
-            _ => None,
-        };
-        match (partition, Position::try_from(position)) {
-            (Some(partition), Ok(position)) => Ok(PartitionCheckpoint { partition, position }),
-            _ => Err(StoreError::corrupt(format!(
-                "checkpoint {position} of partition {index} of {total}"
-            ))),
-        }
-    }
 }
 
 /// Why a checkpoint could not be read or moved.

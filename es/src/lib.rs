@@ -27,12 +27,14 @@ mod position;
 mod projection_state;
 mod projection_store;
 mod read;
+mod rows;
 mod schema;
 mod source;
 mod store;
 mod stream;
 mod version;
 
+pub mod adapter;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 #[cfg(feature = "memory")]
@@ -44,8 +46,8 @@ pub use append::{
     RejectedAppend, append_guarded, validate_append,
 };
 pub use checkpoint::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointRecord, CheckpointStore, Epoch,
-    PartitionCheckpoint, ProjectionName,
+    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, Epoch, PartitionCheckpoint,
+    ProjectionName,
 };
 pub use error::{AppendError, Cause, StoreError, TransactionEnded, TransactionState, cause};
 pub use event::{Event, InvalidEvent};
@@ -56,8 +58,8 @@ pub use partition::{InvalidPartition, Partition, SLOT_COUNT, Slot};
 pub use persisted_event::{DecodeError, EventRecord, PersistedEvent, SharedStrings};
 pub use position::{NegativeNumber, Position};
 pub use projection_state::{
-    Attempt, DeadLetter, DeadLetterRecord, ERROR_BYTES_MAX, PartitionRecord, PartitionSeed,
-    PartitionState, ProjectionState, WorkerId, error_text,
+    Attempt, DeadLetter, ERROR_BYTES_MAX, PartitionSeed, PartitionState, ProjectionState, WorkerId,
+    error_text,
 };
 pub use projection_store::ProjectionStore;
 pub use read::{

@@ -10,8 +10,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::identifier::identifier;
 use crate::{
-    Epoch, InvalidIdentifier, Partition, PersistedEvent, Position, ProjectionName, StoreError,
-    StreamId,
+    Epoch, InvalidIdentifier, Partition, PersistedEvent, Position, ProjectionName, StreamId,
 };
 
 /// The name of a worker: what a lease is held under. Each process needs one of its own.
@@ -51,28 +50,6 @@ pub struct ProjectionState {
     pub rescale_to: Option<u16>,
 }
 
-impl ProjectionState {
-    /// Decodes a row; fails with [`StoreError::Corrupt`] if it holds what no registration wrote.
-    pub fn from_record(
-        name: &str,
-        partition_total: i64,
-        is_paused: bool,
-        rescale_to: Option<i64>,
-    ) -> Result<Self, StoreError> {
-        let corrupt = || StoreError::corrupt(format!("projection {name:?}"));
-        let count = |count: i64| match u16::try_from(count) {
-            Ok(total) if Partition::new(0, total).is_ok() => Ok(total),
-            _ => Err(corrupt()),
-        };
-        Ok(ProjectionState {
-            name: ProjectionName::new(name).map_err(|_| corrupt())?,
-            partition_total: count(partition_total)?,
-            is_paused,
-            rescale_to: rescale_to.map(count).transpose()?,
-        })
-    }
-}
-
 /// What is known about one partition of a projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionState {
@@ -100,49 +77,7 @@ pub struct PartitionState {
     pub last_error: Option<String>,
 }
 
-/// The columns of a partition, as an adapter reads them.
-#[derive(Debug, Clone)]
-#[expect(missing_docs, reason = "the columns of the same names, documented in the schema")]
-pub struct PartitionRecord {
-    pub partition_index: i64,
-    pub partition_total: i64,
-    pub position: i64,
-    pub epoch: i64,
-    pub replay_until: i64,
-    pub stop_at: Option<i64>,
-    pub owner: Option<String>,
-    /// Negative if the lease has expired.
-    pub lease_left_micros: Option<i64>,
-    pub attempts: i64,
-    pub last_error: Option<String>,
-    pub failing_position: Option<i64>,
-}
-
 impl PartitionState {
-    /// Decodes a row; fails with [`StoreError::Corrupt`] if it holds what no worker saved.
-    pub fn from_record(record: PartitionRecord) -> Result<Self, StoreError> {
-        let (index, total) = (record.partition_index, record.partition_total);
-        let corrupt = || StoreError::corrupt(format!("partition {index} of {total}"));
-        let position = |number: i64| Position::try_from(number).map_err(|_| corrupt());
-        let partition = match (u16::try_from(index), u16::try_from(total)) {
-            (Ok(index), Ok(total)) => Partition::new(index, total).ok(),
-            _ => None,
-        };
-        let left = record.lease_left_micros.and_then(|micros| u64::try_from(micros).ok());
-        Ok(PartitionState {
-            partition: partition.ok_or_else(corrupt)?,
-            position: position(record.position)?,
-            epoch: Epoch::try_from(record.epoch).map_err(|_| corrupt())?,
-            replay_until: position(record.replay_until)?,
-            stop_at: record.stop_at.map(position).transpose()?,
-            owner: record.owner.map(WorkerId::new).transpose().map_err(|_| corrupt())?,
-            lease_left: left.filter(|micros| *micros > 0).map(Duration::from_micros),
-            attempts: u32::try_from(record.attempts).map_err(|_| corrupt())?,
-            failing_position: record.failing_position.map(position).transpose()?,
-            last_error: record.last_error.filter(|error| !error.is_empty()),
-        })
-    }
-
     /// Whether anybody may claim it: it has no owner, or the owner's lease has expired.
     pub fn is_free(&self) -> bool {
         self.owner.is_none() || self.lease_left.is_none()
@@ -210,19 +145,6 @@ pub fn error_text(text: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// The columns of a dead letter, as an adapter reads them.
-#[derive(Debug, Clone, Copy)]
-#[expect(missing_docs, reason = "the columns of the same names, documented in the schema")]
-pub struct DeadLetterRecord<'a> {
-    pub position: i64,
-    pub bounded_context: &'a str,
-    pub aggregate_type: &'a str,
-    pub aggregate_id: &'a str,
-    pub attempts: i64,
-    pub error: Option<&'a str>,
-    pub parked_at: DateTime<Utc>,
-}
-
 impl DeadLetter {
     /// An event that has failed `attempts` times, the last time with `error`, of which
     /// [`ERROR_BYTES_MAX`] bytes are kept.
@@ -240,19 +162,5 @@ impl DeadLetter {
             error: None,
             parked_at: Utc::now().trunc_subsecs(6),
         }
-    }
-
-    /// Decodes a row; fails with [`StoreError::Corrupt`] if it holds what no worker parked.
-    pub fn from_record(record: DeadLetterRecord<'_>) -> Result<Self, StoreError> {
-        let corrupt = || StoreError::corrupt(format!("a dead letter {record:?}"));
-        let (context, kind) = (record.bounded_context, record.aggregate_type);
-        let stream = StreamId::new(context, kind, record.aggregate_id);
-        Ok(DeadLetter {
-            position: Position::try_from(record.position).map_err(|_| corrupt())?,
-            stream: stream.map_err(|_| corrupt())?,
-            attempts: u32::try_from(record.attempts).map_err(|_| corrupt())?,
-            error: record.error.map(str::to_owned),
-            parked_at: record.parked_at,
-        })
     }
 }

@@ -195,7 +195,7 @@ async fn the_horizon_reads_the_sequence_before_the_locks() {
     store.append(&stream("a"), &event()).await;
     let mut conn = store.conn().await;
     let schema = store.harness.tables().schema().expect("a schema").to_string();
-    let sql = include_str!("../../sql/horizon.sql")
+    let sql = include_str!("../../sql/events/horizon.sql")
         .replace("{sequence}", &format!("{schema}.events_global_position_seq"))
         .replace("{events_oid}", &format!("'{schema}.events'::regclass::oid"));
     for (known, runs) in [("0", true), ("1", false)] {

@@ -103,16 +103,16 @@ async fn assert_indexed(conn: &mut PgConnection, cases: &[(&str, &str, &str)]) {
 
 fn statement(name: &str) -> String {
     let sql = match name {
-        "append" => include_str!("../../sql/append.sql"),
-        "append_one" => include_str!("../../sql/append_one.sql"),
-        "stream_versions" => include_str!("../../sql/stream_versions.sql"),
-        "stream_version" => include_str!("../../sql/stream_version.sql"),
-        "read_stream" => include_str!("../../sql/read_stream.sql"),
-        "read_window" => include_str!("../../sql/read_window.sql"),
-        "existing_events" => include_str!("../../sql/existing_events.sql"),
-        "lock_checkpoint" => include_str!("../../sql/lock_checkpoint.sql"),
-        "checkpoint_settings" => include_str!("../../sql/checkpoint_settings.sql"),
-        "save_checkpoint" => include_str!("../../sql/save_checkpoint.sql"),
+        "append" => include_str!("../../sql/events/append.sql"),
+        "append_one" => include_str!("../../sql/events/append_one.sql"),
+        "stream_versions" => include_str!("../../sql/events/stream_versions.sql"),
+        "stream_version" => include_str!("../../sql/events/stream_version.sql"),
+        "read_stream" => include_str!("../../sql/events/read_stream.sql"),
+        "read_window" => include_str!("../../sql/events/read_window.sql"),
+        "existing_events" => include_str!("../../sql/events/existing_events.sql"),
+        "lock_checkpoint" => include_str!("../../sql/projections/lock_checkpoint.sql"),
+        "checkpoint_settings" => include_str!("../../sql/projections/checkpoint_settings.sql"),
+        "save_checkpoint" => include_str!("../../sql/projections/save_checkpoint.sql"),
         other => panic!("no statement is called {other}"),
     };
     sql.replace("{events}", "events")

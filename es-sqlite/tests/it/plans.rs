@@ -26,26 +26,26 @@ async fn every_statement_searches_an_index() {
     let by_stream = "SEARCH events USING INDEX events_stream_key \
                      (bounded_context=? AND aggregate_type=? AND aggregate_id=?";
     let cases = [
-        (include_str!("../../sql/append.sql"), by_stream.replace("INDEX", "COVERING INDEX")),
+        (include_str!("../../sql/events/append.sql"), by_stream.replace("INDEX", "COVERING INDEX")),
         (
-            include_str!("../../sql/stream_version.sql"),
+            include_str!("../../sql/events/stream_version.sql"),
             by_stream.replace("INDEX", "COVERING INDEX"),
         ),
-        (include_str!("../../sql/read_stream.sql"), by_stream.to_owned()),
+        (include_str!("../../sql/events/read_stream.sql"), by_stream.to_owned()),
         (
-            include_str!("../../sql/read_window.sql"),
+            include_str!("../../sql/events/read_window.sql"),
             "SEARCH events USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)".to_owned(),
         ),
         (
-            include_str!("../../sql/existing_events.sql"),
+            include_str!("../../sql/events/existing_events.sql"),
             "SEARCH events USING INDEX events_event_id_key (event_id=?)".to_owned(),
         ),
         (
-            include_str!("../../sql/lock_checkpoint.sql"),
-            "SEARCH checkpoint USING PRIMARY KEY".to_owned(),
+            include_str!("../../sql/projections/lock_checkpoint.sql"),
+            "SEARCH projection_checkpoints USING PRIMARY KEY".to_owned(),
         ),
         (
-            include_str!("../../sql/save_checkpoint.sql"),
+            include_str!("../../sql/projections/save_checkpoint.sql"),
             "SEARCH projection_checkpoints USING PRIMARY KEY".to_owned(),
         ),
     ];

@@ -1,5 +1,0 @@
--- Forgets a projection whose partitions are gone.
---
--- ? projection
-delete from {projections}
-where name = ?

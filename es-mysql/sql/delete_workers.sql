@@ -1,5 +1,0 @@
--- Forgets the workers of a projection.
---
--- ? projection
-delete from {workers}
-where projection = ?

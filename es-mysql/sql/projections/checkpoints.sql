@@ -1,0 +1,12 @@
+-- The checkpoints of a projection, by partition.
+--
+-- ?1 projection
+select
+  partition_index,
+  partition_total,
+  position
+from {checkpoints}
+join {projections} on name = projection
+where projection = ?1
+order by partition_index
+limit 18446744073709551615

@@ -1,0 +1,9 @@
+-- Makes the checkpoints of a projection that has just been registered: one for each partition, at
+-- the start of the log. One that is missing later has been deleted, and is not made again.
+--
+-- ?1 projection  ?2 partitions, a JSON array
+insert into {checkpoints} (projection, partition_index, position)
+select ?1, partition_index, 0
+from json_table(?2, '$[*]' columns (partition_index int path '$')) as seed
+on duplicate key update
+  projection = values(projection)

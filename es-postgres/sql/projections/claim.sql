@@ -1,0 +1,12 @@
+-- Makes a worker the owner of a partition, in a new epoch; changes no row of another epoch than the
+-- one that claimable.sql has found.
+--
+-- $1 projection  $2 partition  $3 epoch  $4 worker  $5 microseconds
+update {checkpoints}
+set
+  epoch = epoch + 1,
+  owner = $4,
+  lease_until = clock_timestamp() + $5 * interval '1 microsecond'
+where projection = $1
+  and partition_index = $2
+  and epoch = $3

@@ -1,0 +1,5 @@
+-- Forgets the workers of a projection.
+--
+-- ?1 projection
+delete from {workers}
+where projection = ?1

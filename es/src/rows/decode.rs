@@ -1,0 +1,95 @@
+//! From rows to what they say.
+
+use super::row::Row;
+use crate::{
+    Checkpoint, CheckpointError, DeadLetter, Partition, PartitionCheckpoint, PartitionState,
+    ProjectionName, ProjectionState, StoreError, StreamId,
+};
+
+use std::time::Duration;
+
+/// Rows of `lock_checkpoint.sql` and of `checkpoint_settings.sql` that belong together.
+pub(super) fn checkpoint(row: &Row, settings: &Row) -> Result<Checkpoint, StoreError> {
+    Ok(Checkpoint {
+        position: row.get("position")?,
+        epoch: row.get("epoch")?,
+        replay_until: row.get("replay_until")?,
+        stop_at: row.get_optional("stop_at")?,
+        attempts: row.get("attempts")?,
+        failing_position: row.get_optional("failing_position")?,
+        is_attempt_open: row.get("is_attempt_open")?,
+        is_paused: settings.get("is_paused")?,
+        has_dead_letters: settings.get("has_dead_letters")?,
+    })
+}
+
+/// Refuses a partition of another number than the projection has, by a row that says which.
+pub(super) fn check_total(
+    row: &Row,
+    projection: &ProjectionName,
+    partition: Partition,
+) -> Result<(), CheckpointError> {
+    let stored = row.get("partition_total")?;
+    CheckpointError::check_partition_total(projection, stored, partition)
+}
+
+pub(super) fn partition_checkpoint(row: &Row) -> Result<PartitionCheckpoint, StoreError> {
+    Ok(PartitionCheckpoint { partition: partition(row)?, position: row.get("position")? })
+}
+
+fn partition(row: &Row) -> Result<Partition, StoreError> {
+    let (index, total) = (row.get("partition_index")?, row.get("partition_total")?);
+    Partition::new(index, total).map_err(|error| StoreError::corrupt(error.to_string()))
+}
+
+pub(super) fn projection(row: &Row) -> Result<ProjectionState, StoreError> {
+    let (total, rescale_to) = (row.get("partition_total")?, row.get_optional("rescale_to")?);
+    for total in [Some(total), rescale_to].into_iter().flatten() {
+        Partition::new(0, total).map_err(|error| StoreError::corrupt(error.to_string()))?;
+    }
+    Ok(ProjectionState {
+        name: row.get("name")?,
+        partition_total: total,
+        is_paused: row.get("is_paused")?,
+        rescale_to,
+    })
+}
+
+pub(super) fn partition_state(row: &Row) -> Result<PartitionState, StoreError> {
+    let left: Option<i64> = row.get_optional("lease_left")?;
+    let left = left.and_then(|micros| u64::try_from(micros).ok());
+    let last_error: Option<String> = row.get_optional("last_error")?;
+    Ok(PartitionState {
+        partition: partition(row)?,
+        position: row.get("position")?,
+        epoch: row.get("epoch")?,
+        replay_until: row.get("replay_until")?,
+        stop_at: row.get_optional("stop_at")?,
+        owner: row.get_optional("owner")?,
+        lease_left: left.filter(|micros| *micros > 0).map(Duration::from_micros),
+        attempts: row.get("attempts")?,
+        failing_position: row.get_optional("failing_position")?,
+        last_error: last_error.filter(|error| !error.is_empty()),
+    })
+}
+
+pub(super) fn dead_letter(row: &Row) -> Result<DeadLetter, StoreError> {
+    Ok(DeadLetter {
+        position: row.get("position")?,
+        stream: stream(row)?,
+        attempts: row.get("attempts")?,
+        error: row.get_optional("error")?,
+        parked_at: row.get("parked_at")?,
+    })
+}
+
+pub(super) fn stream(row: &Row) -> Result<StreamId, StoreError> {
+    let text = |column| row.get::<String>(column);
+    let (context, kind) = (text("bounded_context")?, text("aggregate_type")?);
+    let stream = StreamId::new(context, kind, text("aggregate_id")?);
+    stream.map_err(|error| StoreError::corrupt(format!("a dead letter's stream: {error}")))
+}
+
+pub(super) fn dead_letter_count(row: &Row) -> Result<(u16, u64), StoreError> {
+    Ok((row.get("partition_index")?, row.get("dead_letters")?))
+}
