@@ -6,7 +6,8 @@ pub(crate) mod postgres;
 mod sqlite;
 
 use chrono::{DateTime, Utc};
-use es::{Slot, StreamId};
+use es::StreamId;
+use es::adapter::Slot;
 use uuid::Uuid;
 
 use crate::contender::payload;

@@ -110,7 +110,7 @@
 //! transaction is committed at once all the same: the source asks its first connection, and if
 //! autocommit is off there, it switches it on in each connection that it borrows and off again
 //! before it gives the connection back, two more round trips. So let all sessions of a pool have the
-//! same. If you call [`ProjectionStore`](es::ProjectionStore) on a connection of your own with
+//! same. If you call [`ProjectionStore`](es::adapter::ProjectionStore) on a connection of your own with
 //! autocommit off, the commit is yours.
 //!
 //! On MySQL, [`horizon`](es::EventStore::horizon) sees the counter of the events table as it was up

@@ -1,9 +1,8 @@
 //! From rows to values.
 
 use bytes::Bytes;
-use es::{
-    EventRecord, ExistingEvent, NegativeNumber, PersistedEvent, SharedStrings, StoreError, StreamId,
-};
+use es::adapter::{EventRecord, ExistingEvent, SharedStrings};
+use es::{NegativeNumber, PersistedEvent, StoreError, StreamId};
 use sqlx::mysql::MySqlRow;
 use sqlx::{Column, Row};
 

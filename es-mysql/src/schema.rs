@@ -1,6 +1,7 @@
 //! The start check: are the tables and the server what the library needs?
 
-use es::{ColumnKind, FoundSchema, SchemaNeeds, StoreError, TableNames};
+use es::adapter::{ColumnKind, FoundSchema, SchemaNeeds};
+use es::{StoreError, TableNames};
 use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlDatabaseError, MySqlRow};
 use sqlx::{Executor, MySqlConnection, Row, SqlStr};

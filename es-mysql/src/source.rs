@@ -152,7 +152,7 @@ impl EventSource for MySqlSource {
     }
 
     fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause> {
-        es::cause(error, error_cause)
+        es::adapter::cause(error, error_cause)
     }
 }
 

@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use es::adapter::ReadWindow;
 use es::{
-    Event, EventFilter, ExpectedVersion, Partition, Position, ReadWindow, SqlName, StreamId,
-    TableNames, Version,
+    Event, EventFilter, ExpectedVersion, Partition, Position, SqlName, StreamId, TableNames,
+    Version,
 };
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
 use uuid::Uuid;
@@ -36,6 +37,7 @@ pub(crate) struct Statements {
     pub(crate) unused_appenders: SqlStr,
     pub(crate) stream_version: SqlStr,
     pub(crate) read_stream: SqlStr,
+    pub(crate) first_position_since: SqlStr,
     pub(crate) check_schema: SchemaCheck,
 }
 
@@ -112,6 +114,7 @@ impl Statements {
             check_transaction: trusted(statement!("check_transaction.sql")),
             unused_appenders: trusted(statement!("unused_appenders.sql", appenders = appenders)),
             stream_version: trusted(statement!("stream_version.sql", events = events)),
+            first_position_since: trusted(statement!("first_position_since.sql", events = events)),
             read_stream: trusted(statement!("read_stream.sql", events = events)),
             check_schema: SchemaCheck::new(tables),
         }

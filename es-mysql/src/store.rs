@@ -1,13 +1,17 @@
 //! The event store on a MySQL or MariaDB connection.
 
+use chrono::{DateTime, Utc};
+use es::adapter::EventLog;
 use std::sync::Arc;
 
 use es::adapter::PerStatement;
+use es::adapter::{
+    AppendStatements, ExistingEvent, InsertedEvents, Insertion, ReadWindow, SharedStrings,
+    WindowEvents, append_guarded,
+};
 use es::{
-    AppendError, AppendResult, AppendStatements, Event, EventBatch, EventFilter, EventStore,
-    ExistingEvent, ExpectedVersion, Horizon, InsertedEvents, Insertion, Position, ReadLimit,
-    ReadWindow, SharedStrings, StoreError, Stream, StreamId, TableNames, TransactionState, Version,
-    VersionRange, WindowEvents, append_guarded,
+    AppendError, AppendResult, Event, EventFilter, ExpectedVersion, Horizon, Position, StoreError,
+    Stream, StreamId, TableNames, TransactionState, Version, VersionRange,
 };
 use futures_util::TryStreamExt;
 use sqlx::mysql::{MySqlArguments, MySqlRow};
@@ -151,10 +155,10 @@ impl Default for MySqlEventStore {
     }
 }
 
-impl EventStore for MySqlEventStore {
+impl EventLog for MySqlEventStore {
     type Connection = MySqlConnection;
 
-    async fn append(
+    async fn append_valid(
         &self,
         conn: &mut MySqlConnection,
         stream: &StreamId,
@@ -164,7 +168,7 @@ impl EventStore for MySqlEventStore {
         append_guarded(self, conn, stream, expected, events).await
     }
 
-    async fn stream_version(
+    async fn version_of(
         &self,
         conn: &mut MySqlConnection,
         stream: &StreamId,
@@ -179,13 +183,12 @@ impl EventStore for MySqlEventStore {
         row.map_or(Ok(Version::NONE), |row| record::number(&row, 0))
     }
 
-    async fn read_stream(
+    async fn events_of(
         &self,
         conn: &mut MySqlConnection,
         stream: &StreamId,
-        versions: impl Into<VersionRange> + Send,
+        versions: VersionRange,
     ) -> Result<Stream, StoreError> {
-        let versions = versions.into();
         let rows = sqlx::query(self.statements.read_stream.clone())
             .bind(stream.bounded_context().as_bytes())
             .bind(stream.aggregate_type().as_bytes())
@@ -207,7 +210,7 @@ impl EventStore for MySqlEventStore {
         Ok(Stream::new(stream.clone(), events))
     }
 
-    async fn horizon(
+    async fn horizon_after(
         &self,
         conn: &mut MySqlConnection,
         known: Position,
@@ -231,35 +234,23 @@ impl EventStore for MySqlEventStore {
     }
 
     /// A stretch without events is passed at once, however long it is.
-    async fn read_below(
+    async fn empty_through(
         &self,
         conn: &mut MySqlConnection,
         after: Position,
-        horizon: Position,
-        filter: &EventFilter,
-        limit: ReadLimit,
-    ) -> Result<EventBatch, StoreError> {
-        filter.check()?;
-        let Some(window) = ReadWindow::below_horizon(after, horizon, limit) else {
-            return Ok(EventBatch::nothing(after));
+        through: Position,
+    ) -> Result<Position, StoreError> {
+        let sql = self.statements.next_position(after, through);
+        let next: Option<i64> = first_value(&fetch_alone(conn, sql).await?)?;
+        let empty_through = match next {
+            Some(next) => position(next)?.previous(),
+            None => through,
         };
-        let events = self.read_window(conn, window, filter).await?;
-        let mut batch = window.complete(events);
-        if batch.events.is_empty() && batch.complete_through < horizon {
-            let sql = self.statements.next_position(batch.complete_through, horizon);
-            let next: Option<i64> = first_value(&fetch_alone(conn, sql).await?)?;
-            let empty_through = match next {
-                Some(next) => position(next)?.previous(),
-                None => horizon,
-            };
-            if empty_through.distance_from(batch.complete_through) >= HOLE_POSITIONS_MIN {
-                batch.complete_through = empty_through;
-            }
-        }
-        Ok(batch)
+        let is_worth_it = empty_through.distance_from(after) >= HOLE_POSITIONS_MIN;
+        Ok(if is_worth_it { empty_through } else { after })
     }
 
-    async fn read_window(
+    async fn window(
         &self,
         conn: &mut MySqlConnection,
         window: ReadWindow,
@@ -276,12 +267,25 @@ impl EventStore for MySqlEventStore {
         }
     }
 
-    async fn check_schema(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
-        self.statements.check_schema.run(conn, es::check_schema).await
+    async fn check_tables(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
+        self.statements.check_schema.run(conn, es::adapter::check_schema).await
     }
 
-    async fn check_log_schema(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
-        self.statements.check_schema.run(conn, es::check_log_schema).await
+    async fn check_log_tables(&self, conn: &mut MySqlConnection) -> Result<(), StoreError> {
+        self.statements.check_schema.run(conn, es::adapter::check_log_schema).await
+    }
+
+    async fn first_position_since(
+        &self,
+        conn: &mut MySqlConnection,
+        time: DateTime<Utc>,
+    ) -> Result<Option<Position>, StoreError> {
+        let row = sqlx::query(self.statements.first_position_since.clone())
+            .bind(time.naive_utc())
+            .fetch_optional(conn)
+            .await
+            .map_err(store_error)?;
+        row.map(|row| record::number(&row, 0)).transpose()
     }
 }
 

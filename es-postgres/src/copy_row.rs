@@ -1,7 +1,7 @@
 //! Events as COPY takes them in binary:
 //! <https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.55.9.4>.
 
-use es::NumberedEvent;
+use es::adapter::NumberedEvent;
 use uuid::Uuid;
 
 use crate::event_row::EPOCH_MICROS;

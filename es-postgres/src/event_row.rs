@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use es::{EventRecord, PersistedEvent, SharedStrings, StoreError};
+use es::adapter::{EventRecord, SharedStrings};
+use es::{PersistedEvent, StoreError};
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use sqlx::postgres::{PgRow, PgTypeInfo, PgValueFormat};

@@ -1,9 +1,7 @@
 //! Importing by COPY.
 
-use es::{
-    ImportError, ImportStatements, NumberedEvent, Position, StoreError, StreamId, TransactionState,
-    Version,
-};
+use es::adapter::{ImportStatements, NumberedEvent};
+use es::{ImportError, Position, StoreError, StreamId, TransactionState, Version};
 use sqlx::PgConnection;
 use sqlx::postgres::PgDatabaseError;
 use uuid::Uuid;

@@ -1,9 +1,7 @@
 //! From rows to values.
 
-use es::{
-    ExistingEvent, InsertedEvents, Insertion, NegativeNumber, Position, StoreError, StreamId,
-    Version,
-};
+use es::adapter::{ExistingEvent, InsertedEvents, Insertion};
+use es::{NegativeNumber, Position, StoreError, StreamId, Version};
 use sqlx::Row;
 use sqlx::postgres::PgRow;
 

@@ -1,6 +1,7 @@
 //! The start check: is the schema in the database the one this library needs, and safe?
 
-use es::{ColumnKind, FoundSchema, SchemaNeeds, StoreError, TableNames};
+use es::adapter::{ColumnKind, FoundSchema, SchemaNeeds};
+use es::{StoreError, TableNames};
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgConnection, Row, SqlStr};

@@ -133,7 +133,7 @@ impl EventSource for PgSource {
     }
 
     fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause> {
-        es::cause(error, error_cause)
+        es::adapter::cause(error, error_cause)
     }
 }
 

@@ -1,14 +1,18 @@
 //! The event store on a PostgreSQL connection.
 
+use chrono::{DateTime, Utc};
+use es::adapter::EventLog;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use es::adapter::PerStatement;
-use es::{
-    AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
-    ExpectedVersion, Horizon, ImportError, ImportResult, Insertion, Position, ReadWindow,
-    StoreError, Stream, StreamId, TableNames, Version, VersionRange, WindowEvents, append_guarded,
+use es::adapter::{
+    AppendStatements, ExistingEvent, Insertion, ReadWindow, WindowEvents, append_guarded,
     import_numbered,
+};
+use es::{
+    AppendError, AppendResult, Event, EventFilter, ExpectedVersion, Horizon, ImportError,
+    ImportResult, Position, StoreError, Stream, StreamId, TableNames, Version, VersionRange,
 };
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row, SqlStr};
@@ -96,10 +100,10 @@ impl Default for PgEventStore {
     }
 }
 
-impl EventStore for PgEventStore {
+impl EventLog for PgEventStore {
     type Connection = PgConnection;
 
-    async fn append(
+    async fn append_valid(
         &self,
         conn: &mut PgConnection,
         stream: &StreamId,
@@ -109,18 +113,18 @@ impl EventStore for PgEventStore {
         append_guarded(self, conn, stream, expected, events).await
     }
 
-    async fn import<I>(
+    async fn import_all<I>(
         &self,
         conn: &mut PgConnection,
         events: I,
     ) -> Result<ImportResult, ImportError>
     where
-        I: IntoIterator<Item = (StreamId, Event), IntoIter: Send> + Send,
+        I: Iterator<Item = (StreamId, Event)> + Send,
     {
-        import_numbered(self, conn, events.into_iter()).await
+        import_numbered(self, conn, events).await
     }
 
-    async fn stream_version(
+    async fn version_of(
         &self,
         conn: &mut PgConnection,
         stream: &StreamId,
@@ -136,13 +140,12 @@ impl EventStore for PgEventStore {
         row.map_or(Ok(Version::NONE), |row| record::number(&row, 0))
     }
 
-    async fn read_stream(
+    async fn events_of(
         &self,
         conn: &mut PgConnection,
         stream: &StreamId,
-        versions: impl Into<VersionRange> + Send,
+        versions: VersionRange,
     ) -> Result<Stream, StoreError> {
-        let versions = versions.into();
         let bind = |query| bind_range(query, stream, versions);
         let push = |events: &mut Vec<_>, event| {
             events.push(event);
@@ -153,7 +156,7 @@ impl EventStore for PgEventStore {
         Ok(Stream::new(stream.clone(), events))
     }
 
-    async fn horizon(
+    async fn horizon_after(
         &self,
         conn: &mut PgConnection,
         known: Position,
@@ -162,7 +165,7 @@ impl EventStore for PgEventStore {
         horizon(&self.fetch_one(conn, sql, |query| query.bind(known.get())).await?)
     }
 
-    async fn read_window(
+    async fn window(
         &self,
         conn: &mut PgConnection,
         window: ReadWindow,
@@ -174,12 +177,22 @@ impl EventStore for PgEventStore {
         self.fetch_events(conn, sql, bind, events, WindowEvents::push).await
     }
 
-    async fn check_schema(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
-        self.statements.check_schema.run(conn, es::check_schema).await
+    async fn check_tables(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
+        self.statements.check_schema.run(conn, es::adapter::check_schema).await
     }
 
-    async fn check_log_schema(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
-        self.statements.check_schema.run(conn, es::check_log_schema).await
+    async fn check_log_tables(&self, conn: &mut PgConnection) -> Result<(), StoreError> {
+        self.statements.check_schema.run(conn, es::adapter::check_log_schema).await
+    }
+
+    async fn first_position_since(
+        &self,
+        conn: &mut PgConnection,
+        time: DateTime<Utc>,
+    ) -> Result<Option<Position>, StoreError> {
+        let sql = &self.statements.first_position_since;
+        let row = self.fetch_optional(conn, sql, |query| query.bind(time)).await?;
+        row.map(|row| record::number(&row, 0)).transpose()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Whether an error has ended the caller's transaction.
 
-use es::{AppendError, StoreError, TransactionEnded, TransactionState};
+use es::adapter::TransactionEnded;
+use es::{AppendError, StoreError, TransactionState};
 use sqlx::SqliteConnection;
 use sqlx_core::transaction::TransactionManager;
 

@@ -2,10 +2,10 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use es::{
-    EventRecord, ExistingEvent, InsertedEvents, Insertion, NegativeNumber, PersistedEvent,
-    ReadWindow, SharedStrings, StoreError, StreamId, WindowEvents,
+use es::adapter::{
+    EventRecord, ExistingEvent, InsertedEvents, Insertion, ReadWindow, SharedStrings, WindowEvents,
 };
+use es::{NegativeNumber, PersistedEvent, StoreError, StreamId};
 use futures_util::TryStreamExt;
 use futures_util::stream::BoxStream;
 use sqlx::Row;

@@ -1,6 +1,7 @@
 //! The start check: are the tables what the library needs?
 
-use es::{ColumnKind, FoundSchema, SchemaNeeds, SqlName, StoreError, TableNames};
+use es::adapter::{ColumnKind, FoundSchema, SchemaNeeds};
+use es::{SqlName, StoreError, TableNames};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlStr, SqliteConnection};
 

@@ -88,7 +88,7 @@ impl EventSource for SqliteSource {
     }
 
     fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause> {
-        es::cause(error, error_cause)
+        es::adapter::cause(error, error_cause)
     }
 }
 

@@ -23,6 +23,7 @@ pub(crate) struct Statements {
     pub(crate) existing_events: SqlStr,
     pub(crate) stream_version: SqlStr,
     pub(crate) read_stream: SqlStr,
+    pub(crate) first_position_since: SqlStr,
     pub(crate) read_window: SqlStr,
     pub(crate) horizon: SqlStr,
     pub(crate) check_schema: SchemaCheck,
@@ -46,6 +47,10 @@ impl Statements {
             )),
             stream_version: trusted(format!(
                 include_str!("../sql/events/stream_version.sql"),
+                events = events
+            )),
+            first_position_since: trusted(format!(
+                include_str!("../sql/events/first_position_since.sql"),
                 events = events
             )),
             read_stream: trusted(format!(

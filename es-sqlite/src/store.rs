@@ -1,12 +1,16 @@
 //! The event store on a SQLite connection.
 
+use chrono::{DateTime, Utc};
+use es::adapter::EventLog;
 use std::sync::Arc;
 
 use es::adapter::PerStatement;
+use es::adapter::{
+    AppendStatements, ExistingEvent, Insertion, ReadWindow, WindowEvents, append_guarded,
+};
 use es::{
-    AppendError, AppendResult, AppendStatements, Event, EventFilter, EventStore, ExistingEvent,
-    ExpectedVersion, Horizon, Insertion, Position, ReadLimit, ReadWindow, StoreError, Stream,
-    StreamId, TableNames, Version, VersionRange, WindowEvents, append_guarded,
+    AppendError, AppendResult, Event, EventFilter, EventStore, ExpectedVersion, Horizon, Position,
+    ReadLimit, StoreError, Stream, StreamId, TableNames, Version, VersionRange,
 };
 use sqlx::{SqlStr, SqliteConnection};
 
@@ -50,7 +54,7 @@ impl SqliteEventStore {
             return corrupt;
         }
         let last = ReadWindow::dense(Position::MAX.previous(), ReadLimit::default());
-        let last = self.read_window(conn, last, &EventFilter::default()).await;
+        let last = self.window(conn, last, &EventFilter::default()).await;
         let is_exhausted = horizon.is_ok_and(|horizon| horizon.end == Position::MAX)
             || last.is_ok_and(|last| !last.events().is_empty());
         if !is_exhausted {
@@ -63,10 +67,10 @@ impl SqliteEventStore {
     }
 }
 
-impl EventStore for SqliteEventStore {
+impl EventLog for SqliteEventStore {
     type Connection = SqliteConnection;
 
-    async fn append(
+    async fn append_valid(
         &self,
         conn: &mut SqliteConnection,
         stream: &StreamId,
@@ -79,7 +83,7 @@ impl EventStore for SqliteEventStore {
         }
     }
 
-    async fn stream_version(
+    async fn version_of(
         &self,
         conn: &mut SqliteConnection,
         stream: &StreamId,
@@ -94,13 +98,12 @@ impl EventStore for SqliteEventStore {
         row.map_or(Ok(Version::NONE), |row| record::number(&row, 0))
     }
 
-    async fn read_stream(
+    async fn events_of(
         &self,
         conn: &mut SqliteConnection,
         stream: &StreamId,
-        versions: impl Into<VersionRange> + Send,
+        versions: VersionRange,
     ) -> Result<Stream, StoreError> {
-        let versions = versions.into();
         let rows = sqlx::query(self.statements.read_stream.clone())
             .bind(stream.bounded_context().to_owned())
             .bind(stream.aggregate_type().to_owned())
@@ -113,7 +116,7 @@ impl EventStore for SqliteEventStore {
         Ok(Stream::new(stream.clone(), record::events(&rows)?))
     }
 
-    async fn horizon(
+    async fn horizon_after(
         &self,
         conn: &mut SqliteConnection,
         _known: Position,
@@ -127,7 +130,7 @@ impl EventStore for SqliteEventStore {
         Ok(Horizon { position, end: position, held_by: Vec::new() })
     }
 
-    async fn read_window(
+    async fn window(
         &self,
         conn: &mut SqliteConnection,
         window: ReadWindow,
@@ -149,12 +152,25 @@ impl EventStore for SqliteEventStore {
         record::collect_window(rows, window).await
     }
 
-    async fn check_schema(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        self.statements.check_schema.run(conn, es::check_schema).await
+    async fn check_tables(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        self.statements.check_schema.run(conn, es::adapter::check_schema).await
     }
 
-    async fn check_log_schema(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
-        self.statements.check_schema.run(conn, es::check_log_schema).await
+    async fn check_log_tables(&self, conn: &mut SqliteConnection) -> Result<(), StoreError> {
+        self.statements.check_schema.run(conn, es::adapter::check_log_schema).await
+    }
+
+    async fn first_position_since(
+        &self,
+        conn: &mut SqliteConnection,
+        time: DateTime<Utc>,
+    ) -> Result<Option<Position>, StoreError> {
+        let row = sqlx::query(self.statements.first_position_since.clone())
+            .bind(time.timestamp_micros())
+            .fetch_optional(conn)
+            .await
+            .map_err(store_error)?;
+        row.map(|row| record::number(&row, 0)).transpose()
     }
 }
 

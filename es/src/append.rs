@@ -7,10 +7,13 @@ use chrono::{DateTime, Datelike, Utc};
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{
-    AppendError, Event, EventStore, ExpectedVersion, PersistedEvent, Position, StoreError,
-    StreamId, TransactionState, Version,
-};
+use crate::error::{AppendError, StoreError, TransactionState};
+use crate::event::Event;
+use crate::event_log::EventLog;
+use crate::persisted_event::PersistedEvent;
+use crate::position::Position;
+use crate::stream::StreamId;
+use crate::version::{ExpectedVersion, Version};
 
 /// The largest number of events one append takes.
 ///
@@ -92,7 +95,7 @@ pub enum InvalidAppend {
     },
 }
 
-/// Checks what holds for every store. [`append_guarded`] calls it, before the first statement.
+/// Checks what holds for every store, before the first statement.
 pub fn validate_append(events: &[Event]) -> Result<(), InvalidAppend> {
     if events.is_empty() {
         return Err(InvalidAppend::NoEvents);
@@ -209,9 +212,9 @@ fn persisted(
 /// first each time.
 pub const ANY_ATTEMPTS_MAX: usize = 10;
 
-/// What an adapter adds to [`append_guarded`]: the SQL. A service calls [`EventStore::append`], which
+/// What an adapter adds to [`append_guarded`]: the SQL. A service calls [`EventStore::append`](crate::EventStore::append), which
 /// checks the events first; these methods do not.
-pub trait AppendStatements: EventStore {
+pub trait AppendStatements: EventLog {
     /// Inserts the events at the versions after the stream's current one, all or none.
     ///
     /// Nothing is written if the stream is not at the expected version, if another writer comes
@@ -298,16 +301,16 @@ impl InsertedEvents {
     }
 }
 
-/// [`EventStore::append`], given an adapter's statements: checks the events, inserts them, and
-/// finds out what it means if nothing was written.
+/// [`EventStore::append`](crate::EventStore::append), given an adapter's statements and events that have passed
+/// [`validate_append`]: inserts them, and finds out what it means if nothing was written.
 ///
 /// # Errors
 ///
-/// As [`EventStore::append`].
+/// As [`EventStore::append`](crate::EventStore::append).
 ///
 /// # Cancel safety
 ///
-/// As [`EventStore`].
+/// As [`EventStore`](crate::EventStore).
 pub async fn append_guarded<S: AppendStatements>(
     store: &S,
     conn: &mut S::Connection,
@@ -315,7 +318,6 @@ pub async fn append_guarded<S: AppendStatements>(
     expected: ExpectedVersion,
     events: &[Event],
 ) -> Result<AppendResult, AppendError> {
-    validate_append(events)?;
     let mut attempts = 1;
     loop {
         let taken = match store.insert_events(conn, stream, expected, events).await? {
@@ -328,7 +330,7 @@ pub async fn append_guarded<S: AppendStatements>(
             Insertion::VersionTaken(version) => version,
         };
         let existing = store.existing_events(conn, events).await?;
-        let visible = store.stream_version(conn, stream).await?;
+        let visible = store.version_of(conn, stream).await?;
         let rejected = RejectedAppend { stream, expected, events, actual: visible.max(taken) };
         // A snapshot that does not show the other writer's events will not show them later.
         let may_try_again = expected.is_any() && visible >= taken && attempts < ANY_ATTEMPTS_MAX;

@@ -7,13 +7,17 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+use crate::error::StoreError;
+use crate::event_log::EventLog;
+use crate::identifier::InvalidIdentifier;
 use crate::identifier::identifier;
+use crate::partition::Partition;
 use crate::position::NegativeNumber;
-use crate::{EventStore, InvalidIdentifier, Partition, Position, StoreError};
+use crate::position::Position;
 
 /// The name of a projection, under which its checkpoints are kept.
 ///
-/// Obeys the same rule as the parts of a [`StreamId`](crate::StreamId).
+/// Obeys the same rule as the parts of a [`StreamId`](crate::stream::StreamId).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectionName(Arc<str>);
 
@@ -205,9 +209,9 @@ impl CheckpointError {
 
 /// Keeps checkpoints next to the events, in the transaction of the effects they stand for.
 ///
-/// As in [`EventStore`], no method begins, commits or rolls back. Dropping a future leaves the
+/// As in [`EventStore`](crate::EventStore), no method begins, commits or rolls back. Dropping a future leaves the
 /// statement it was sending either done or not; roll the transaction back.
-pub trait CheckpointStore: EventStore {
+pub trait CheckpointStore: EventLog {
     /// Gives the checkpoint of `partition`, locked as by
     /// [`lock_checkpoint`](CheckpointStore::lock_checkpoint). If the projection is new, it gets a
     /// checkpoint at [`Position::START`] for every partition first. Call it in a transaction.

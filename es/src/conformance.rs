@@ -49,7 +49,9 @@ mod transactions;
 
 use std::future::Future;
 
-use crate::{EventSource, StoreError, StreamId};
+use crate::error::StoreError;
+use crate::source::EventSource;
+use crate::stream::StreamId;
 
 pub use append::*;
 pub use checkpoints::*;

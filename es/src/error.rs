@@ -6,9 +6,11 @@ use std::fmt;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{
-    CheckpointError, ExpectedVersion, InvalidAppend, InvalidIdentifier, StreamId, Version,
-};
+use crate::append::InvalidAppend;
+use crate::checkpoint::CheckpointError;
+use crate::identifier::InvalidIdentifier;
+use crate::stream::StreamId;
+use crate::version::{ExpectedVersion, Version};
 
 /// The cause of an error, as the driver gave it.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
@@ -207,7 +209,7 @@ pub enum StoreError {
         database: &'static str,
         /// The version recorded in the database.
         found: i64,
-        /// [`SCHEMA_VERSION`](crate::SCHEMA_VERSION).
+        /// [`SCHEMA_VERSION`](crate::schema::SCHEMA_VERSION).
         needed: i64,
     },
 

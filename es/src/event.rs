@@ -26,7 +26,7 @@ use crate::identifier::{InvalidIdentifier, identifier};
 /// # Ok::<(), es::InvalidEvent>(())
 /// ```
 ///
-/// [`PersistedEvent`]: crate::PersistedEvent
+/// [`PersistedEvent`]: crate::persisted_event::PersistedEvent
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     pub(crate) id: Uuid,
@@ -43,8 +43,8 @@ pub struct Event {
 impl Event {
     /// An event whose payload is bytes in any encoding, created now, with a new version 7 id.
     ///
-    /// The event type obeys the same rule as the parts of a [`StreamId`](crate::StreamId).
-    /// The payload may have up to [`PAYLOAD_BYTES_MAX`](crate::PAYLOAD_BYTES_MAX) bytes, which
+    /// The event type obeys the same rule as the parts of a [`StreamId`](crate::stream::StreamId).
+    /// The payload may have up to [`PAYLOAD_BYTES_MAX`](crate::append::PAYLOAD_BYTES_MAX) bytes, which
     /// the append checks.
     pub fn new(
         event_type: impl AsRef<str>,

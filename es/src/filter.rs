@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use crate::error::StoreError;
 use crate::identifier::check_identifier;
-use crate::{Partition, PersistedEvent, StoreError};
+use crate::partition::Partition;
+use crate::persisted_event::PersistedEvent;
 
 /// Which events a reader of the log wants; the default wants all.
 ///
 /// The conditions are applied by the database, so what is not wanted is not shipped. Every
 /// condition that was set must hold; a set of names holds if it contains the event's. Names obey the
-/// same rule as the parts of a [`StreamId`](crate::StreamId): one that no event can have is an error
+/// same rule as the parts of a [`StreamId`](crate::stream::StreamId): one that no event can have is an error
 /// of the read, [`StoreError::InvalidFilter`].
 ///
 /// ```

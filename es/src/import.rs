@@ -7,10 +7,13 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::append::validate_event;
-use crate::{
-    APPEND_EVENTS_MAX, AppendError, Event, EventStore, ExpectedVersion, InvalidAppend, Position,
-    StoreError, StreamId, Version,
-};
+use crate::append::{APPEND_EVENTS_MAX, InvalidAppend};
+use crate::error::{AppendError, StoreError};
+use crate::event::Event;
+use crate::event_log::EventLog;
+use crate::position::Position;
+use crate::stream::StreamId;
+use crate::version::{ExpectedVersion, Version};
 
 /// How many events an import takes, and holds in memory, at a time.
 const CHUNK_EVENTS_MAX: usize = 10_000;
@@ -64,7 +67,7 @@ pub struct NumberedEvent {
 }
 
 /// What an adapter adds to [`import_numbered`]: the SQL of a bulk insert.
-pub trait ImportStatements: EventStore {
+pub trait ImportStatements: EventLog {
     /// Whatever has to come before the first position is drawn.
     ///
     /// # Errors
@@ -103,16 +106,16 @@ pub trait ImportStatements: EventStore {
     ) -> impl Future<Output = Result<Position, ImportError>> + Send;
 }
 
-/// [`EventStore::import`], given an adapter's bulk insert: cuts the events into chunks and counts
+/// [`EventStore::import`](crate::EventStore::import), given an adapter's bulk insert: cuts the events into chunks and counts
 /// each stream on from the version it has.
 ///
 /// # Errors
 ///
-/// As [`EventStore::import`].
+/// As [`EventStore::import`](crate::EventStore::import).
 ///
 /// # Cancel safety
 ///
-/// As [`EventStore`].
+/// As [`EventStore`](crate::EventStore).
 pub async fn import_numbered<S: ImportStatements>(
     store: &S,
     conn: &mut S::Connection,
@@ -138,12 +141,12 @@ pub async fn import_numbered<S: ImportStatements>(
     Ok(ImportResult { events: chunks.count as u64, last_position })
 }
 
-/// [`EventStore::import`] by appends: one for each run of events of the same stream.
+/// [`EventStore::import`](crate::EventStore::import) by appends: one for each run of events of the same stream.
 ///
 /// # Errors
 ///
-/// As [`EventStore::import`].
-pub(crate) async fn import_by_appends<S: EventStore + ?Sized>(
+/// As [`EventStore::import`](crate::EventStore::import).
+pub(crate) async fn import_by_appends<S: EventLog + ?Sized>(
     store: &S,
     conn: &mut S::Connection,
     events: impl Iterator<Item = (StreamId, Event)> + Send,
@@ -162,13 +165,13 @@ pub(crate) async fn import_by_appends<S: EventStore + ?Sized>(
     Ok(result)
 }
 
-async fn append<S: EventStore + ?Sized>(
+async fn append<S: EventLog + ?Sized>(
     store: &S,
     conn: &mut S::Connection,
     stream: &StreamId,
     events: &[Event],
 ) -> Result<Position, ImportError> {
-    match store.append(conn, stream, ExpectedVersion::Any, events).await {
+    match store.append_valid(conn, stream, ExpectedVersion::Any, events).await {
         Ok(appended) if appended.is_replay() => {
             Err(ImportError::DuplicateEventId { event_id: events[0].id() })
         }

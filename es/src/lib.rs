@@ -1,14 +1,15 @@
 //! Event sourcing inside the caller's own database transaction: types, contracts, decisions.
 //!
-//! This crate names no database. It holds
+//! This crate names no database, and has two faces.
 //!
-//! - the values: [`Event`], [`PersistedEvent`], [`StreamId`], [`Version`], [`Position`],
-//!   [`ExpectedVersion`], [`AppendResult`], [`Stream`];
-//! - the contracts an adapter fulfils: [`EventStore`], [`CheckpointStore`],
-//!   [`ProjectionStore`], [`EventSource`];
-//! - the decisions every adapter shares: what a rejected append means ([`RejectedAppend`]),
-//!   how far one read of the log may go ([`ReadWindow`]), which partition a stream belongs to
-//!   ([`Slot`], [`Partition`]).
+//! The root is for those who write services: what is appended ([`Event`], [`StreamId`],
+//! [`ExpectedVersion`]) and what comes back ([`AppendResult`], [`Stream`], [`PersistedEvent`]), by the
+//! methods of [`EventStore`]; how the log is read ([`EventFilter`], [`ReadLimit`], [`EventBatch`]); what
+//! can go wrong ([`AppendError`], [`StoreError`]). How large things may be says [`limits`].
+//!
+//! [`adapter`] is for those who bring another database, and is not covered by semver: the contracts it
+//! fulfils, and the decisions that all share, such as what a rejected append means
+//! ([`adapter::RejectedAppend`]) and how far one read of the log may go ([`adapter::ReadWindow`]).
 //!
 //! Features: `memory` adds `memory::MemoryStore`, a transactional store for unit tests;
 //! `conformance` adds the clauses every store must hold, in the module `conformance`.
@@ -18,6 +19,7 @@ mod append;
 mod checkpoint;
 mod error;
 mod event;
+mod event_log;
 mod filter;
 mod identifier;
 mod import;
@@ -37,39 +39,24 @@ mod version;
 pub mod adapter;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod limits;
 #[cfg(feature = "memory")]
 pub mod memory;
 
-pub use append::{
-    ANY_ATTEMPTS_MAX, APPEND_BYTES_MAX, APPEND_EVENTS_MAX, AppendResult, AppendStatements,
-    ExistingEvent, InsertedEvents, Insertion, InvalidAppend, METADATA_BYTES_MAX, PAYLOAD_BYTES_MAX,
-    RejectedAppend, append_guarded, validate_append,
-};
-pub use checkpoint::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, Epoch, PartitionCheckpoint,
-    ProjectionName,
-};
-pub use error::{AppendError, Cause, StoreError, TransactionEnded, TransactionState, cause};
+pub use append::{AppendResult, InvalidAppend};
+pub use checkpoint::{CheckpointError, ProjectionName};
+pub use error::{AppendError, Cause, StoreError, TransactionState};
 pub use event::{Event, InvalidEvent};
 pub use filter::EventFilter;
-pub use identifier::{IDENTIFIER_BYTES_MAX, InvalidIdentifier};
-pub use import::{ImportError, ImportResult, ImportStatements, NumberedEvent, import_numbered};
-pub use partition::{InvalidPartition, Partition, SLOT_COUNT, Slot};
-pub use persisted_event::{DecodeError, EventRecord, PersistedEvent, SharedStrings};
+pub use identifier::InvalidIdentifier;
+pub use import::{ImportError, ImportResult};
+pub use partition::{InvalidPartition, Partition};
+pub use persisted_event::{DecodeError, PersistedEvent};
 pub use position::{NegativeNumber, Position};
-pub use projection_state::{
-    Attempt, DeadLetter, ERROR_BYTES_MAX, PartitionSeed, PartitionState, ProjectionState, WorkerId,
-    error_text,
-};
-pub use projection_store::ProjectionStore;
-pub use read::{
-    EventBatch, Horizon, HorizonHolder, ReadLimit, ReadWindow, WindowEvents, dense_prefix_length,
-};
-pub use schema::{
-    ColumnKind, FoundSchema, InvalidTableName, SCHEMA_VERSION, SchemaNeeds, SqlName, TableNames,
-    check_log_schema, check_schema, check_schema_version,
-};
-pub use source::{EventSource, TRANSACTION_TIME_MAX};
+pub use projection_state::{DeadLetter, PartitionState, ProjectionState, WorkerId};
+pub use read::{EventBatch, Horizon, HorizonHolder, ReadLimit};
+pub use schema::{InvalidTableName, SqlName, TableNames};
+pub use source::EventSource;
 pub use store::EventStore;
 pub use stream::{Stream, StreamId};
 pub use version::{ExpectedVersion, Version, VersionRange};

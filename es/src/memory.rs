@@ -34,11 +34,18 @@ mod tables;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::{
-    AppendError, AppendResult, Cause, Event, EventFilter, EventSource, EventStore, ExpectedVersion,
-    Horizon, Position, ReadWindow, RejectedAppend, StoreError, Stream, StreamId, Version,
-    VersionRange, WindowEvents, validate_append,
-};
+use chrono::{DateTime, Utc};
+
+use crate::append::{AppendResult, RejectedAppend};
+use crate::error::{AppendError, Cause, StoreError};
+use crate::event::Event;
+use crate::event_log::EventLog;
+use crate::filter::EventFilter;
+use crate::position::Position;
+use crate::read::{Horizon, ReadWindow, WindowEvents};
+use crate::source::EventSource;
+use crate::stream::{Stream, StreamId};
+use crate::version::{ExpectedVersion, Version, VersionRange};
 
 pub use connection::MemoryConnection;
 use state::{Clock, Lock, State};
@@ -70,17 +77,16 @@ impl MemoryStore {
     }
 }
 
-impl EventStore for MemoryStore {
+impl EventLog for MemoryStore {
     type Connection = MemoryConnection;
 
-    async fn append(
+    async fn append_valid(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
         expected: ExpectedVersion,
         events: &[Event],
     ) -> Result<AppendResult, AppendError> {
-        validate_append(events)?;
         conn.in_transaction(|state, transaction| {
             let locks = events.iter().map(|event| Lock::EventId(event.id()));
             state.acquire(transaction, locks.chain([Lock::Stream(stream.clone())]))?;
@@ -96,7 +102,7 @@ impl EventStore for MemoryStore {
         })
     }
 
-    async fn stream_version(
+    async fn version_of(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
@@ -104,13 +110,12 @@ impl EventStore for MemoryStore {
         conn.read(|state, transaction| Ok(state.stream_version(transaction, stream)))
     }
 
-    async fn read_stream(
+    async fn events_of(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
-        versions: impl Into<VersionRange> + Send,
+        versions: VersionRange,
     ) -> Result<Stream, StoreError> {
-        let versions = versions.into();
         conn.read(|state, transaction| {
             let all = state.stream_events(transaction, stream);
             let events = all.filter(|event| versions.contains(event.version()));
@@ -118,7 +123,7 @@ impl EventStore for MemoryStore {
         })
     }
 
-    async fn horizon(
+    async fn horizon_after(
         &self,
         conn: &mut MemoryConnection,
         _known: Position,
@@ -126,7 +131,7 @@ impl EventStore for MemoryStore {
         conn.read(|state, _| Ok(state.horizon()))
     }
 
-    async fn read_window(
+    async fn window(
         &self,
         conn: &mut MemoryConnection,
         window: ReadWindow,
@@ -143,8 +148,16 @@ impl EventStore for MemoryStore {
         })
     }
 
-    async fn check_schema(&self, _conn: &mut MemoryConnection) -> Result<(), StoreError> {
+    async fn check_tables(&self, _conn: &mut MemoryConnection) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    async fn first_position_since(
+        &self,
+        conn: &mut MemoryConnection,
+        time: DateTime<Utc>,
+    ) -> Result<Option<Position>, StoreError> {
+        conn.read(|state, transaction| Ok(state.first_position_since(transaction, time)))
     }
 }
 
@@ -185,6 +198,6 @@ impl EventSource for MemoryStore {
     }
 
     fn cause(&self, error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
-        crate::cause(error, |_| None)
+        crate::error::cause(error, |_| None)
     }
 }

@@ -16,7 +16,7 @@ pub const SLOT_COUNT: u16 = 16384;
 /// against:
 ///
 /// ```
-/// use es::Slot;
+/// use es::adapter::Slot;
 ///
 /// for (aggregate_id, slot) in [
 ///     ("a", 10540),                                    // fnv1a_32 = 0xe40c292c
@@ -62,7 +62,8 @@ const fn fnv1a_32(bytes: &[u8]) -> u32 {
 /// partition *i* of N is exactly partitions *i* and *i* + N of 2N.
 ///
 /// ```
-/// use es::{Partition, Slot};
+/// use es::Partition;
+/// use es::adapter::Slot;
 ///
 /// let second_of_four = Partition::new(1, 4)?;
 /// assert!(second_of_four.contains(Slot::of("order-1")));

@@ -9,7 +9,12 @@ use serde::de::DeserializeOwned;
 use thiserror::Error;
 use uuid::Uuid;
 
-use crate::{Event, Position, Slot, StoreError, StreamId, Version};
+use crate::error::StoreError;
+use crate::event::Event;
+use crate::partition::Slot;
+use crate::position::Position;
+use crate::stream::StreamId;
+use crate::version::Version;
 
 /// An event as the store holds it: with its stream, version and position.
 ///

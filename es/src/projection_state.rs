@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
+use crate::checkpoint::{Epoch, ProjectionName};
+use crate::identifier::InvalidIdentifier;
 use crate::identifier::identifier;
-use crate::{
-    Epoch, InvalidIdentifier, Partition, PersistedEvent, Position, ProjectionName, StreamId,
-};
+use crate::partition::Partition;
+use crate::persisted_event::PersistedEvent;
+use crate::position::Position;
+use crate::stream::StreamId;
 
 /// The name of a worker: what a lease is held under. Each process needs one of its own.
 ///
@@ -42,7 +45,7 @@ impl fmt::Display for WorkerId {
 pub struct ProjectionState {
     /// Its name.
     pub name: ProjectionName,
-    /// How many partitions it has, 1 to [`SLOT_COUNT`](crate::SLOT_COUNT).
+    /// How many partitions it has, 1 to [`SLOT_COUNT`](crate::partition::SLOT_COUNT).
     pub partition_total: u16,
     /// Whether nothing is handled until somebody resumes it.
     pub is_paused: bool,

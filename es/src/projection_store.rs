@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
-use crate::{
-    Attempt, CheckpointStore, DeadLetter, Epoch, Partition, PartitionSeed, PartitionState,
-    Position, ProjectionName, ProjectionState, StoreError, StreamId, WorkerId,
+use crate::checkpoint::{CheckpointStore, Epoch, ProjectionName};
+use crate::error::StoreError;
+use crate::partition::Partition;
+use crate::position::Position;
+use crate::projection_state::{
+    Attempt, DeadLetter, PartitionSeed, PartitionState, ProjectionState, WorkerId,
 };
+use crate::stream::StreamId;
 
 /// What workers and operators need of a store beside the checkpoints themselves.
 ///
@@ -198,12 +200,4 @@ pub trait ProjectionStore: CheckpointStore {
         projection: &ProjectionName,
         after: Position,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
-
-    /// The first position whose event was created at `time` or later; `None` if there is none.
-    /// Without an index on the time it reads the log up to there.
-    fn first_position_since(
-        &self,
-        conn: &mut Self::Connection,
-        time: DateTime<Utc>,
-    ) -> impl Future<Output = Result<Option<Position>, StoreError>> + Send;
 }

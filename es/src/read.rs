@@ -3,7 +3,9 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use crate::{PersistedEvent, Position, StoreError};
+use crate::error::StoreError;
+use crate::persisted_event::PersistedEvent;
+use crate::position::Position;
 
 /// How much one read of the log may return, and how much of the log it may look at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,14 @@
 //! Rows about projections: what is done with them, once for all databases.
 //!
 //! A database brings the SQL of each [`Statement`] and two functions, [`RowStore::execute`] and
-//! [`RowStore::fetch`]; with them it is a [`CheckpointStore`](crate::CheckpointStore) and a
-//! [`ProjectionStore`](crate::ProjectionStore). Whatever the database calls its placeholders, the
+//! [`RowStore::fetch`]; with them it is a [`CheckpointStore`](crate::checkpoint::CheckpointStore) and a
+//! [`ProjectionStore`](crate::projection_store::ProjectionStore). Whatever the database calls its placeholders, the
 //! values of a statement come in one order, and rows of values as one JSON text.
 
 use std::future::Future;
 
-use crate::{EventStore, StoreError};
+use crate::error::StoreError;
+use crate::event_log::EventLog;
 
 mod checkpoints;
 mod decode;
@@ -22,9 +23,9 @@ pub use value::Value;
 
 /// An event store that keeps what belongs to projections in tables of the same database.
 ///
-/// As in [`EventStore`], no method begins, commits or rolls back. Dropping a future leaves its
+/// As in [`EventStore`](crate::EventStore), no method begins, commits or rolls back. Dropping a future leaves its
 /// statement done or not.
-pub trait RowStore: EventStore {
+pub trait RowStore: EventLog {
     /// Sends a statement that changes rows, with values for its placeholders in order; gives how
     /// many rows it has changed or found to be as they should be.
     ///

@@ -5,7 +5,8 @@ use std::future::Future;
 use std::ops::DerefMut;
 use std::time::Duration;
 
-use crate::{Cause, ProjectionStore, StoreError};
+use crate::error::{Cause, StoreError};
+use crate::projection_store::ProjectionStore;
 
 /// How long a transaction of [`EventSource::begin`] may pause or run one statement.
 pub const TRANSACTION_TIME_MAX: Duration = Duration::from_mins(1);
@@ -120,7 +121,7 @@ pub trait EventSource: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Whose fault an error is that code of the user returned, as far as the error and its causes
-    /// say; `None` if they say nothing. Most is said by [`cause`](crate::cause); an adapter adds its
+    /// say; `None` if they say nothing. Most is said by [`cause`](crate::error::cause); an adapter adds its
     /// driver's errors, whichever of them shows in the chain.
     fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause>;
 }

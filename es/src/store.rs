@@ -1,13 +1,18 @@
-//! The contract of an event store over a connection the caller owns.
+//! An event store over a connection the caller owns, as a service calls it.
 
 use std::future::Future;
 
-use crate::import::import_by_appends;
-use crate::{
-    AppendError, AppendResult, Event, EventBatch, EventFilter, ExpectedVersion, Horizon,
-    ImportError, ImportResult, Position, ReadLimit, ReadWindow, StoreError, Stream, StreamId,
-    Version, VersionRange, WindowEvents,
-};
+use crate::append::AppendResult;
+use crate::append::validate_append;
+use crate::error::{AppendError, StoreError};
+use crate::event::Event;
+use crate::event_log::{EventLog, read_below, read_dense};
+use crate::filter::EventFilter;
+use crate::import::{ImportError, ImportResult};
+use crate::position::Position;
+use crate::read::{EventBatch, Horizon, ReadLimit};
+use crate::stream::{Stream, StreamId};
+use crate::version::{ExpectedVersion, Version, VersionRange};
 
 /// An event store that works on connections its caller owns.
 ///
@@ -20,10 +25,7 @@ use crate::{
 /// leaves it open whether the events were written to the transaction; roll the transaction back,
 /// or, outside one, repeat the append with the same events. In both cases the connection may be in
 /// the middle of an answer, and whether it can be used again depends on the driver: see the adapter.
-pub trait EventStore: Send + Sync {
-    /// The connection type. A transaction and a pooled connection dereference to it: `&mut *tx`.
-    type Connection: Send;
-
+pub trait EventStore: EventLog {
     /// Appends `events` to `stream` if it is at the `expected` version: all of them or none.
     ///
     /// Repeating an append that succeeded, with the same events, writes nothing and returns the
@@ -41,7 +43,12 @@ pub trait EventStore: Send + Sync {
         stream: &StreamId,
         expected: ExpectedVersion,
         events: &[Event],
-    ) -> impl Future<Output = Result<AppendResult, AppendError>> + Send;
+    ) -> impl Future<Output = Result<AppendResult, AppendError>> + Send {
+        async move {
+            validate_append(events)?;
+            self.append_valid(conn, stream, expected, events).await
+        }
+    }
 
     /// Appends many events of many streams, in the order given: each gets the next version of its
     /// stream and a higher position than the one before. For the log of another store, or for test
@@ -63,7 +70,7 @@ pub trait EventStore: Send + Sync {
     where
         I: IntoIterator<Item = (StreamId, Event), IntoIter: Send> + Send,
     {
-        async move { import_by_appends(self, conn, events.into_iter()).await }
+        self.import_all(conn, events.into_iter())
     }
 
     /// The version of `stream`; [`Version::NONE`] if it has no events.
@@ -75,7 +82,9 @@ pub trait EventStore: Send + Sync {
         &self,
         conn: &mut Self::Connection,
         stream: &StreamId,
-    ) -> impl Future<Output = Result<Version, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Version, StoreError>> + Send {
+        self.version_of(conn, stream)
+    }
 
     /// The events of `stream`: all with `..`, or those of a range of versions.
     ///
@@ -88,7 +97,9 @@ pub trait EventStore: Send + Sync {
         conn: &mut Self::Connection,
         stream: &StreamId,
         versions: impl Into<VersionRange> + Send,
-    ) -> impl Future<Output = Result<Stream, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Stream, StoreError>> + Send {
+        self.events_of(conn, stream, versions.into())
+    }
 
     /// How far the log can be read now. `known` is a position through which the caller knows the
     /// log to be complete, or [`Position::START`]. It spares the store the work where no position
@@ -102,20 +113,9 @@ pub trait EventStore: Send + Sync {
         &self,
         conn: &mut Self::Connection,
         known: Position,
-    ) -> impl Future<Output = Result<Horizon, StoreError>> + Send;
-
-    /// The wanted events of a window, in position order: the one SQL statement of
-    /// [`read_events`](EventStore::read_events), which is the method to call.
-    ///
-    /// # Errors
-    ///
-    /// As [`read_stream`](EventStore::read_stream).
-    fn read_window(
-        &self,
-        conn: &mut Self::Connection,
-        window: ReadWindow,
-        filter: &EventFilter,
-    ) -> impl Future<Output = Result<WindowEvents, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Horizon, StoreError>> + Send {
+        self.horizon_after(conn, known)
+    }
 
     /// Checks that the schema in the database is the one this library needs, and that this user has
     /// all rights to it. Processors do this when they start; a service that appends should, too, or,
@@ -129,7 +129,9 @@ pub trait EventStore: Send + Sync {
     fn check_schema(
         &self,
         conn: &mut Self::Connection,
-    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        self.check_tables(conn)
+    }
 
     /// As [`check_schema`](EventStore::check_schema), for a user that only appends and reads: looks at
     /// the tables of the events, and not at those of the projections.
@@ -141,7 +143,7 @@ pub trait EventStore: Send + Sync {
         &self,
         conn: &mut Self::Connection,
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
-        self.check_schema(conn)
+        self.check_log_tables(conn)
     }
 
     /// Reads the log after a position, and says how far the answer is complete.
@@ -164,57 +166,16 @@ pub trait EventStore: Send + Sync {
     ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send {
         async move {
             if filter.is_unfiltered() {
-                let batch = self.read_dense(conn, after, limit).await?;
+                let batch = read_dense(self, conn, after, limit).await?;
                 if !batch.is_nothing(after) {
                     return Ok(batch);
                 }
             }
             filter.check()?;
             let horizon = self.horizon(conn, after).await?;
-            self.read_below(conn, after, horizon.position, filter, limit).await
-        }
-    }
-
-    /// Reads the run of events after `after` that has no hole, which needs no horizon.
-    ///
-    /// # Errors
-    ///
-    /// As [`read_events`](EventStore::read_events).
-    fn read_dense(
-        &self,
-        conn: &mut Self::Connection,
-        after: Position,
-        limit: ReadLimit,
-    ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send {
-        async move {
-            let window = ReadWindow::dense(after, limit);
-            let events = self.read_window(conn, window, &EventFilter::default()).await?;
-            Ok(window.complete_dense(events))
-        }
-    }
-
-    /// Reads up to a `horizon` obtained before, from this connection or another.
-    ///
-    /// # Errors
-    ///
-    /// As [`read_events`](EventStore::read_events).
-    fn read_below(
-        &self,
-        conn: &mut Self::Connection,
-        after: Position,
-        horizon: Position,
-        filter: &EventFilter,
-        limit: ReadLimit,
-    ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send {
-        async move {
-            filter.check()?;
-            match ReadWindow::below_horizon(after, horizon, limit) {
-                None => Ok(EventBatch::nothing(after)),
-                Some(window) => {
-                    let events = self.read_window(conn, window, filter).await?;
-                    Ok(window.complete(events))
-                }
-            }
+            read_below(self, conn, after, horizon.position, filter, limit).await
         }
     }
 }
+
+impl<L: EventLog + ?Sized> EventStore for L {}

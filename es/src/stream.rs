@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::identifier::{InvalidIdentifier, identifier};
-use crate::{PersistedEvent, Slot, Version};
+use crate::partition::Slot;
+use crate::persisted_event::PersistedEvent;
+use crate::version::Version;
 
 /// The name of a stream: bounded context, aggregate type, aggregate id.
 ///
@@ -106,7 +108,7 @@ impl Stream {
     /// The version of the last event here; [`Version::NONE`] if there are none.
     ///
     /// After a full read this is what the next append expects:
-    /// [`ExpectedVersion::Exact`](crate::ExpectedVersion::Exact)`(stream.version())`.
+    /// [`ExpectedVersion::Exact`](crate::version::ExpectedVersion::Exact)`(stream.version())`.
     pub fn version(&self) -> Version {
         self.events.last().map_or(Version::NONE, PersistedEvent::version)
     }

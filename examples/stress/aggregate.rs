@@ -1,7 +1,8 @@
 //! The few aggregates all writers fight over.
 
 use anyhow::Context;
-use es::{Slot, StreamId};
+use es::StreamId;
+use es::adapter::Slot;
 
 /// How many there are: few, so that writers meet.
 pub(crate) const AGGREGATES: u16 = 500;

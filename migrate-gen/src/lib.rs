@@ -10,7 +10,8 @@ mod sqlite;
 mod write;
 
 pub use database::Database;
-pub use es::{InvalidTableName, SCHEMA_VERSION, SqlName, TableNames};
+pub use es::adapter::SCHEMA_VERSION;
+pub use es::{InvalidTableName, SqlName, TableNames};
 
 pub use schema::{OptionalIndex, Schema, SchemaError};
 pub use write::{ExistingFile, WriteError, Written};

@@ -1,6 +1,7 @@
 //! The schema as PostgreSQL understands it.
 
-use es::{SCHEMA_VERSION, SqlName, TableNames};
+use es::adapter::SCHEMA_VERSION;
+use es::{SqlName, TableNames};
 
 use crate::{Database, OptionalIndex, Schema, SchemaError};
 

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use es::{SCHEMA_VERSION, SqlName, TableNames};
+use es::adapter::SCHEMA_VERSION;
+use es::{SqlName, TableNames};
 
 use crate::{Database, OptionalIndex, Schema, SchemaError};
 

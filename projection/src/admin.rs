@@ -14,9 +14,11 @@ mod letters;
 mod status;
 
 use chrono::{DateTime, Utc};
+use es::adapter::EventLog;
+use es::adapter::{PartitionSeed, ProjectionStore};
 use es::{
-    EventSource, EventStore, Partition, PartitionSeed, PartitionState, Position, ProjectionName,
-    ProjectionState, ProjectionStore, StoreError,
+    EventSource, EventStore, Partition, PartitionState, Position, ProjectionName, ProjectionState,
+    StoreError,
 };
 use tracing::{debug, info};
 
@@ -177,7 +179,7 @@ pub enum Rescaled {
 /// # Errors
 ///
 /// Whatever the store says, and [`StoreError::Misuse`] if `total` is not 1 to
-/// [`SLOT_COUNT`](es::SLOT_COUNT).
+/// [`SLOT_COUNT`](es::limits::SLOT_COUNT).
 ///
 /// # Cancel safety
 ///

@@ -1,6 +1,7 @@
 //! What is known of the event that fails, and what a failed attempt at it means: decisions, no I/O.
 
-use es::{Cause, Checkpoint, Position};
+use es::adapter::Checkpoint;
+use es::{Cause, Position};
 
 use crate::handler_error::Said;
 use crate::policy::{FailurePolicy, Verdict};

@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::error::Error;
 use std::future::pending;
 
+use es::adapter::{Attempt, Checkpoint, CheckpointMove, CheckpointStore, ProjectionStore};
 use es::{
-    Attempt, Cause, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter,
-    EventBatch, EventSource, PersistedEvent, Position, ProjectionStore, StoreError, StreamId,
+    Cause, CheckpointError, DeadLetter, EventBatch, EventSource, PersistedEvent, Position,
+    StoreError, StreamId,
 };
 use tokio::time::Instant;
 use tracing::{debug, info, warn};

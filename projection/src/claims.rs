@@ -4,9 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
-use es::{
-    Epoch, EventSource, Partition, PartitionState, ProjectionName, ProjectionStore, StoreError,
-};
+use es::adapter::{Epoch, ProjectionStore};
+use es::{EventSource, Partition, PartitionState, ProjectionName, StoreError};
 use tracing::{Instrument, debug, error, info};
 
 use crate::handler_error::error_text;

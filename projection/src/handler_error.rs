@@ -142,7 +142,7 @@ pub(crate) fn chain<'e>(
 pub(crate) fn error_text(error: &(dyn Error + 'static)) -> String {
     let mut texts: Vec<String> = chain(error).map(ToString::to_string).collect();
     texts.dedup();
-    es::error_text(&texts.join(": ")).into_owned()
+    es::adapter::error_text(&texts.join(": ")).into_owned()
 }
 
 #[cfg(test)]
@@ -182,6 +182,10 @@ mod tests {
         struct Text(String);
         assert_eq!(error_text(&Text("a\0b".into())), "a\u{fffd}b");
         let cut = error_text(&Text("ä".repeat(5_000)));
-        assert!(cut.len() <= es::ERROR_BYTES_MAX && cut.starts_with("äää"), "{}", cut.len());
+        assert!(
+            cut.len() <= es::limits::ERROR_BYTES_MAX && cut.starts_with("äää"),
+            "{}",
+            cut.len()
+        );
     }
 }

@@ -1,9 +1,7 @@
 //! How far a projection is behind the log.
 
-use es::{
-    CheckpointStore, EventSource, EventStore, Partition, PartitionCheckpoint, Position,
-    ProjectionName, StoreError,
-};
+use es::adapter::{CheckpointStore, PartitionCheckpoint};
+use es::{EventSource, EventStore, Partition, Position, ProjectionName, StoreError};
 
 /// How far one partition of a projection is behind the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

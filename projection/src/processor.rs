@@ -5,7 +5,8 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::{EventSource, Partition, ProjectionName, ReadLimit, TRANSACTION_TIME_MAX};
+use es::adapter::TRANSACTION_TIME_MAX;
+use es::{EventSource, Partition, ProjectionName, ReadLimit};
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;

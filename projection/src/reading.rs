@@ -1,9 +1,10 @@
 //! How a run reads the log: one batch ahead, with no more connections than it may use.
 
+use es::adapter::{read_below, read_dense};
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::{EventBatch, EventSource, EventStore, Position, ReadLimit, StoreError};
+use es::{EventBatch, EventSource, Position, ReadLimit, StoreError};
 use futures_util::future::join;
 use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
@@ -108,7 +109,7 @@ where
             }
             if may_read_dense {
                 let mut conn = source.acquire().await?;
-                let batch = store.read_dense(&mut conn, after, limit).await?;
+                let batch = read_dense(store, &mut conn, after, limit).await?;
                 source.release(conn);
                 if !batch.is_nothing(after) {
                     return Ok(batch);
@@ -123,7 +124,7 @@ where
                 return Ok(EventBatch::nothing(after));
             }
             let mut conn = source.acquire().await?;
-            let batch = store.read_below(&mut conn, after, through, &filter, limit).await?;
+            let batch = read_below(store, &mut conn, after, through, &filter, limit).await?;
             source.release(conn);
             Ok(batch)
         }

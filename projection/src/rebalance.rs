@@ -78,7 +78,8 @@ fn hash(projection: &ProjectionName, worker: &WorkerId) -> u64 {
 mod tests {
     use std::time::Duration;
 
-    use es::{Epoch, Partition, Position};
+    use es::adapter::Epoch;
+    use es::{Partition, Position};
     use proptest::prelude::*;
 
     use super::*;

@@ -1,6 +1,7 @@
 //! How a projection comes to another number of partitions: a decision, and no I/O.
 
-use es::{Epoch, PartitionSeed, PartitionState, Position, ProjectionState};
+use es::adapter::{Epoch, PartitionSeed};
+use es::{PartitionState, Position, ProjectionState};
 
 /// What to write to bring a projection nearer to another number of partitions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +82,9 @@ pub(crate) fn is_drained(partitions: &[PartitionState]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use es::{Partition, ProjectionName, SLOT_COUNT, Slot};
+    use es::adapter::Slot;
+    use es::limits::SLOT_COUNT;
+    use es::{Partition, ProjectionName};
     use proptest::prelude::*;
 
     use super::*;

@@ -4,9 +4,10 @@ use std::future::{Future, pending};
 use std::sync::Arc;
 use std::time::Duration;
 
+use es::adapter::{CheckpointStore, Epoch, ProjectionStore};
 use es::{
-    CheckpointError, CheckpointStore, Epoch, EventBatch, EventFilter, EventSource, EventStore,
-    Partition, Position, ProjectionName, ProjectionStore, StoreError,
+    CheckpointError, EventBatch, EventFilter, EventSource, EventStore, Partition, Position,
+    ProjectionName, StoreError,
 };
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;

@@ -8,7 +8,8 @@
 use std::error::Error;
 use std::future::pending;
 
-use es::{Attempt, EventSource, PartitionState, ProjectionStore, StoreError};
+use es::adapter::{Attempt, ProjectionStore};
+use es::{EventSource, PartitionState, StoreError};
 use tracing::debug;
 
 use crate::Projection;

@@ -3,10 +3,8 @@
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBuilder};
-use es::{
-    CheckpointStore, EventSource, PartitionCheckpoint, Position, ProjectionName, StoreError,
-    StreamId,
-};
+use es::adapter::{CheckpointStore, PartitionCheckpoint};
+use es::{EventSource, Position, ProjectionName, StoreError, StreamId};
 use thiserror::Error;
 use tokio::time::{Instant, sleep, timeout};
 

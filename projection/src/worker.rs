@@ -6,9 +6,10 @@ use std::num::{NonZeroU16, NonZeroUsize};
 use std::sync::Arc;
 use std::time::Duration;
 
+use es::adapter::{Epoch, ProjectionStore};
 use es::{
-    CheckpointError, Epoch, EventSource, EventStore, Partition, Position, ProjectionName,
-    ProjectionState, ProjectionStore, StoreError, WorkerId,
+    CheckpointError, EventSource, EventStore, Partition, Position, ProjectionName, ProjectionState,
+    StoreError, WorkerId,
 };
 use tokio::sync::Semaphore;
 use tokio::task::{Id, JoinError, JoinSet};

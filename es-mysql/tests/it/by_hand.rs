@@ -1,12 +1,15 @@
 //! Rows that somebody has written or edited by hand, tables that somebody has altered: an error that
 //! names what is wrong, and no panic.
 
+use es::adapter::EventLog;
+use es::adapter::read_below;
 use std::sync::Arc;
 
+use es::adapter::{Attempt, CheckpointStore, ProjectionStore};
 use es::conformance::Fixture;
 use es::{
-    Attempt, CheckpointStore, DeadLetter, Event, EventFilter, EventStore, Partition, Position,
-    ProjectionName, ProjectionStore, ReadLimit, StoreError, WorkerId,
+    DeadLetter, Event, EventFilter, EventStore, Partition, Position, ProjectionName, ReadLimit,
+    StoreError, WorkerId,
 };
 use es_mysql::MySqlEventStore;
 use es_mysql::sqlx::{self, AssertSqlSafe, MySqlConnection};
@@ -142,7 +145,7 @@ async fn read_everything(store: &MySqlEventStore, conn: &mut MySqlConnection) ->
     let mut errors = Vec::new();
     let mut note = |error: Option<StoreError>| errors.extend(error);
     note(store.read_events(conn, Position::START, &filter, limit).await.err());
-    note(store.read_below(conn, Position::START, 1.into(), &filter, limit).await.err());
+    note(read_below(store, conn, Position::START, 1.into(), &filter, limit).await.err());
     note(store.horizon(conn, Position::START).await.err());
     note(store.read_stream(conn, &stream("a"), ..).await.err());
     note(store.stream_version(conn, &stream("a")).await.err());

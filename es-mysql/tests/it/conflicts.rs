@@ -1,10 +1,10 @@
 //! Races between writers, in both isolation levels that are used; schedules placed by hand.
 
+use es::adapter::{Checkpoint, CheckpointStore, Epoch, PartitionSeed, ProjectionStore};
 use es::conformance::{Fixture, Harness};
 use es::{
-    AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointStore, Epoch, EventStore,
-    ExpectedVersion, Partition, PartitionSeed, Position, ProjectionName, ProjectionState,
-    ProjectionStore, StoreError, TransactionState, Version,
+    AppendError, AppendResult, CheckpointError, EventStore, ExpectedVersion, Partition, Position,
+    ProjectionName, ProjectionState, StoreError, TransactionState, Version,
 };
 use es_mysql::sqlx::MySqlConnection;
 use futures_util::future::{join, join3};

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use es::adapter::CheckpointStore;
 use es::conformance::{Fixture, seed};
 use es::{
-    AppendError, CheckpointStore, Event, EventFilter, EventSource, EventStore, Partition, Position,
-    ProjectionName, ReadLimit, StoreError,
+    AppendError, Event, EventFilter, EventSource, EventStore, Partition, Position, ProjectionName,
+    ReadLimit, StoreError,
 };
 use es_mysql::sqlx::mysql::MySqlPoolOptions;
 use es_mysql::sqlx::{self, MySqlPool};

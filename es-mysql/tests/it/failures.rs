@@ -4,11 +4,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use es::adapter::CheckpointStore;
 use es::conformance::{Conn, Fixture, Harness};
+use es::limits::PAYLOAD_BYTES_MAX;
 use es::{
-    AppendError, CheckpointError, CheckpointStore, Event, EventSource, EventStore, ExpectedVersion,
-    PAYLOAD_BYTES_MAX, Partition, PersistedEvent, Position, ProjectionName, StoreError, TableNames,
-    Version,
+    AppendError, CheckpointError, Event, EventSource, EventStore, ExpectedVersion, Partition,
+    PersistedEvent, Position, ProjectionName, StoreError, TableNames, Version,
 };
 use es_mysql::sqlx::{self, AssertSqlSafe, ConnectOptions, MySqlConnection};
 use es_mysql::{MySqlEventStore, MySqlSource};

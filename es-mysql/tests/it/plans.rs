@@ -1,6 +1,7 @@
 //! Every read uses its index, at 100,000 events: what the server's optimizer says about the
 //! statements, as they are sent. It plans a statement each time it runs.
 
+use es::adapter::read_below;
 use es::conformance::Fixture;
 use es::{EventFilter, EventStore, ExpectedVersion, ReadLimit, Version};
 use es_mysql::MySqlEventStore;
@@ -45,7 +46,7 @@ async fn statements(harness: &MySqlHarness) -> Vec<String> {
     store.horizon(&mut through, 0.into()).await.expect("a horizon");
     let filter = EventFilter::default().with_event_types(["Happened"]);
     let limit = ReadLimit::default();
-    store.read_below(&mut through, 500.into(), 1500.into(), &filter, limit).await.expect("read");
+    read_below(&store, &mut through, 500.into(), 1500.into(), &filter, limit).await.expect("read");
     execute(&mut through, "start transaction").await.expect("a transaction");
     // Its look-ups are what a rejected append asks.
     let stale = ExpectedVersion::exact(5000);

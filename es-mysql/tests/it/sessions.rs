@@ -1,5 +1,6 @@
 //! Sessions that are set up in other ways than sqlx does, and what a read leaves of them.
 
+use es::adapter::read_below;
 use std::time::Duration;
 
 use es::conformance::{Fixture, Harness};
@@ -100,7 +101,7 @@ async fn a_failed_read_changes_nothing_for_the_next_transaction() {
         if before.contains("events to") {
             let (filter, limit) = (EventFilter::default(), ReadLimit::default());
             let store = store.store();
-            let read = store.read_below(&mut conn, Position::START, 4.into(), &filter, limit);
+            let read = read_below(store, &mut conn, Position::START, 4.into(), &filter, limit);
             read.await.expect_err("gone");
         }
         execute(&mut other, after).await.expect("renamed");
@@ -225,9 +226,9 @@ async fn a_server_behind_the_horizon_is_not_read() {
     let mut conn = store.conn().await;
     let limit = ReadLimit::default();
     let filter = EventFilter::default();
-    let read = store.store().read_below(&mut conn, 2.into(), 5.into(), &filter, limit).await;
+    let read = read_below(store.store(), &mut conn, 2.into(), 5.into(), &filter, limit).await;
     let error = read.expect_err("position 5 is not there");
     assert!(matches!(error, StoreError::UnsafeRead { .. }), "{error:?}");
-    let read = store.store().read_below(&mut conn, 2.into(), 4.into(), &filter, limit).await;
+    let read = read_below(store.store(), &mut conn, 2.into(), 4.into(), &filter, limit).await;
     assert_eq!(read.expect("all there").events.len(), 2);
 }

@@ -1,5 +1,6 @@
 //! What an application may have set in its sessions: harmless, or refused with what to do.
 
+use es::adapter::read_below;
 use es::conformance::Fixture;
 use es::{
     Event, EventFilter, EventStore, ExpectedVersion, Position, ReadLimit, StoreError, StreamId,
@@ -128,7 +129,8 @@ async fn a_sessions_settings_are_harmless_or_refused_with_what_to_do() {
             let mut read = read.await.expect(setting).events;
             if read.len() < NAMES.len() {
                 let horizon = store.horizon(&mut conn, Position::START).await.expect(setting);
-                let below = store.read_below(
+                let below = read_below(
+                    store,
                     &mut conn,
                     Position::START,
                     horizon.position,

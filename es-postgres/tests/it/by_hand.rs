@@ -1,13 +1,15 @@
 //! Rows that somebody has edited by hand, in tables without their constraints: an error that says
 //! what is wrong, or a value, and no panic.
 
+use es::adapter::EventLog;
+use es::adapter::read_below;
 use std::time::Duration;
 
+use es::adapter::{Attempt, CheckpointStore, ProjectionStore};
 use es::conformance::Fixture;
 use es::{
-    Attempt, CheckpointError, CheckpointStore, DeadLetter, Event, EventFilter, EventStore,
-    Partition, Position, ProjectionName, ProjectionStore, ReadLimit, StoreError, StreamId,
-    WorkerId,
+    CheckpointError, DeadLetter, Event, EventFilter, EventStore, Partition, Position,
+    ProjectionName, ReadLimit, StoreError, StreamId, WorkerId,
 };
 use es_postgres::PgEventStore;
 use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
@@ -118,7 +120,7 @@ async fn read_everything(store: &PgEventStore, conn: &mut PgConnection) -> Vec<S
     let mut errors = Vec::new();
     let mut note = |error: Option<StoreError>| errors.extend(error);
     note(store.read_events(conn, Position::START, &filter, limit).await.err());
-    note(store.read_below(conn, Position::START, 1.into(), &filter, limit).await.err());
+    note(read_below(store, conn, Position::START, 1.into(), &filter, limit).await.err());
     note(store.horizon(conn, Position::START).await.err());
     note(store.read_stream(conn, &stream, ..).await.err());
     note(store.stream_version(conn, &stream).await.err());

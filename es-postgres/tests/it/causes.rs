@@ -222,7 +222,7 @@ async fn a_role_without_a_right_is_told_which_one() {
     assert!(error.to_string().contains("select, insert"), "{error}");
     assert!(error.source().expect("the server's").to_string().contains("events"), "{error:?}");
     let projection = es::ProjectionName::new("p").expect("a valid name");
-    let error = es::CheckpointStore::lock_checkpoint(
+    let error = es::adapter::CheckpointStore::lock_checkpoint(
         store.store(),
         &mut conn,
         &projection,

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
+use es::adapter::{Attempt, CheckpointStore, ProjectionStore};
 use es::conformance::{Fixture, seed};
 use es::{
-    AppendError, Attempt, CheckpointStore, Event, EventFilter, EventSource, EventStore,
-    ExpectedVersion, Partition, Position, ProjectionName, ProjectionStore, ReadLimit, StoreError,
-    StreamId,
+    AppendError, Event, EventFilter, EventSource, EventStore, ExpectedVersion, Partition, Position,
+    ProjectionName, ReadLimit, StoreError, StreamId,
 };
 use es_postgres::PgSource;
 use es_postgres::sqlx::postgres::PgPoolOptions;

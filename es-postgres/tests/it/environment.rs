@@ -1,10 +1,10 @@
 //! What stands between the store and its tables: a standby, a pooler, a role with few rights.
 
+use es::adapter::{CheckpointMove, CheckpointStore, Epoch, ProjectionStore};
 use es::conformance::Fixture;
 use es::{
-    CheckpointMove, CheckpointStore, DeadLetter, Epoch, Event, EventFilter, EventStore,
-    ExpectedVersion, Partition, Position, ProjectionName, ProjectionStore, ReadLimit, StoreError,
-    StreamId, WorkerId,
+    DeadLetter, Event, EventFilter, EventStore, ExpectedVersion, Partition, Position,
+    ProjectionName, ReadLimit, StoreError, StreamId, WorkerId,
 };
 use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use migrate_gen::{Database, Schema};

@@ -1,9 +1,10 @@
 //! What others do to the sequence, the locks and the rows.
 
+use es::adapter::ProjectionStore;
 use es::conformance::Fixture;
 use es::{
     AppendError, DeadLetter, Event, EventStore, ExpectedVersion, ImportError, Position,
-    ProjectionName, ProjectionStore, StoreError, StreamId,
+    ProjectionName, StoreError, StreamId,
 };
 use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 
@@ -99,7 +100,9 @@ async fn a_time_that_rust_does_not_know_is_an_error_and_no_panic() {
     let appended = store.append(&stream("a"), &[event()]).await;
     let mut tx = store.begin().await;
     let all = es::Partition::ALL;
-    es::CheckpointStore::register_checkpoint(store.store(), &mut tx, &p, all).await.expect("new");
+    es::adapter::CheckpointStore::register_checkpoint(store.store(), &mut tx, &p, all)
+        .await
+        .expect("new");
     let letter = DeadLetter::queued(&appended.events()[0]);
     store.store().put_dead_letters(&mut tx, &p, &[letter]).await.expect("parked");
     store.commit(tx).await;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use es::adapter::{Checkpoint, CheckpointStore, Epoch, PartitionSeed, ProjectionStore};
 use es::conformance::{Fixture, Harness};
 use es::{
-    AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointStore, Epoch, Event,
-    EventStore, ExpectedVersion, ImportError, Partition, PartitionSeed, Position, ProjectionName,
-    ProjectionState, ProjectionStore, StoreError, StreamId, TransactionState, Version,
+    AppendError, AppendResult, CheckpointError, Event, EventStore, ExpectedVersion, ImportError,
+    Partition, Position, ProjectionName, ProjectionState, StoreError, StreamId, TransactionState,
+    Version,
 };
 use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use futures_util::future::join;

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use es::adapter::CheckpointStore;
 use es::conformance::Fixture;
-use es::{Cause, CheckpointStore, EventSource, Partition, ProjectionName, StoreError};
+use es::{Cause, EventSource, Partition, ProjectionName, StoreError};
 use es_postgres::PgSource;
 use es_postgres::sqlx;
 use es_postgres::sqlx::error::DatabaseError;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use es::adapter::ProjectionStore;
 use es::conformance::{Fixture, Harness};
 use es::{
     AppendError, Event, EventFilter, EventSource, EventStore, ExpectedVersion, Partition, Position,
-    ProjectionName, ProjectionStore, ReadLimit, StoreError, StreamId, TransactionState,
+    ProjectionName, ReadLimit, StoreError, StreamId, TransactionState,
 };
 use es_postgres::sqlx::{self, AssertSqlSafe, PgConnection};
 use projection::Processor;
@@ -66,8 +67,13 @@ async fn use_all(store: &Fixture<PgHarness>, conn: &mut PgConnection) -> Result<
 async fn registered(store: &Fixture<PgHarness>) {
     let p = ProjectionName::new("p").expect("a valid name");
     let mut tx = store.begin().await;
-    let registered =
-        es::CheckpointStore::register_checkpoint(store.store(), &mut tx, &p, Partition::ALL).await;
+    let registered = es::adapter::CheckpointStore::register_checkpoint(
+        store.store(),
+        &mut tx,
+        &p,
+        Partition::ALL,
+    )
+    .await;
     registered.expect("registered");
     store.commit(tx).await;
 }

@@ -1,11 +1,12 @@
 //! Every column that is read, edited by hand to every kind of value: clear errors, and no panic.
 
+use es::adapter::EventLog;
 use std::collections::BTreeSet;
 
+use es::adapter::{CheckpointStore, Epoch, ProjectionStore};
 use es::{
-    AppendError, CheckpointError, CheckpointStore, DeadLetter, Epoch, Event, EventFilter,
-    EventStore, ExpectedVersion, Partition, Position, ProjectionName, ProjectionStore, ReadLimit,
-    StoreError, StreamId, WorkerId,
+    AppendError, CheckpointError, DeadLetter, Event, EventFilter, EventStore, ExpectedVersion,
+    Partition, Position, ProjectionName, ReadLimit, StoreError, StreamId, WorkerId,
 };
 use es_sqlite::{SqliteEventStore, sqlx};
 use migrate_gen::{Database, Schema};

@@ -2,7 +2,10 @@
 
 use super::Harness;
 use super::fixture::{Fixture, assert_well_formed, event, events, numbers, thing};
-use crate::{AppendError, AppendResult, ExpectedVersion, StreamId, Version};
+use crate::append::AppendResult;
+use crate::error::AppendError;
+use crate::stream::StreamId;
+use crate::version::{ExpectedVersion, Version};
 
 /// Invariant 3: versions are 1, 2, 3…, positions increase with them.
 pub async fn versions_count_from_one_and_positions_increase<H: Harness>(harness: H) {

@@ -2,10 +2,12 @@
 
 use super::Harness;
 use super::fixture::{Fixture, Tx};
-use crate::{
-    CheckpointError, CheckpointMove, CheckpointStore, Epoch, EventSource, Partition,
-    PartitionCheckpoint, Position, ProjectionName,
+use crate::checkpoint::{
+    CheckpointError, CheckpointMove, CheckpointStore, Epoch, PartitionCheckpoint, ProjectionName,
 };
+use crate::partition::Partition;
+use crate::position::Position;
+use crate::source::EventSource;
 
 pub(super) fn name(name: &str) -> ProjectionName {
     ProjectionName::new(name).expect("a valid name")

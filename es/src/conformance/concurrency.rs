@@ -6,7 +6,10 @@ use std::future::Future;
 
 use super::Harness;
 use super::fixture::{Fixture, Tx, assert_well_formed, event, events, limit, numbers, thing};
-use crate::{EventFilter, EventStore, ExpectedVersion, Position, Version};
+use crate::filter::EventFilter;
+use crate::position::Position;
+use crate::store::EventStore;
+use crate::version::{ExpectedVersion, Version};
 
 const ANY: ExpectedVersion = ExpectedVersion::Any;
 

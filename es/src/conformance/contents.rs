@@ -5,10 +5,11 @@ use uuid::Uuid;
 
 use super::Harness;
 use super::fixture::{Fixture, assert_well_formed, event, numbers, thing};
-use crate::{
-    APPEND_EVENTS_MAX, AppendError, Event, ExpectedVersion, InvalidAppend, METADATA_BYTES_MAX,
-    PAYLOAD_BYTES_MAX, StreamId,
-};
+use crate::append::{APPEND_EVENTS_MAX, InvalidAppend, METADATA_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use crate::error::AppendError;
+use crate::event::Event;
+use crate::stream::StreamId;
+use crate::version::ExpectedVersion;
 
 fn with_new_id(event: Event) -> Event {
     event.with_id(Uuid::now_v7())

@@ -3,9 +3,12 @@
 use super::Harness;
 use super::checkpoints::name;
 use super::fixture::{Fixture, event, thing};
-use crate::{
-    CheckpointStore, DeadLetter, Partition, PartitionState, Position, ProjectionStore, StreamId,
-};
+use crate::checkpoint::CheckpointStore;
+use crate::partition::Partition;
+use crate::position::Position;
+use crate::projection_state::{DeadLetter, PartitionState};
+use crate::projection_store::ProjectionStore;
+use crate::stream::StreamId;
 
 impl<H: Harness> Fixture<H> {
     /// Appends to the streams in turn, and gives each event as a dead letter.

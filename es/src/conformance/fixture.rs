@@ -4,10 +4,17 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use super::{Conn, Harness};
-use crate::{
-    AppendError, AppendResult, Event, EventFilter, EventSource, EventStore, ExpectedVersion,
-    PersistedEvent, Position, ReadLimit, Stream, StreamId, Version,
-};
+use crate::append::AppendResult;
+use crate::error::AppendError;
+use crate::event::Event;
+use crate::filter::EventFilter;
+use crate::persisted_event::PersistedEvent;
+use crate::position::Position;
+use crate::read::ReadLimit;
+use crate::source::EventSource;
+use crate::store::EventStore;
+use crate::stream::{Stream, StreamId};
+use crate::version::{ExpectedVersion, Version};
 
 /// A store under test.
 #[derive(Debug)]
@@ -99,7 +106,7 @@ impl<H: Harness> Fixture<H> {
         after: Position,
         filter: &EventFilter,
         limit: ReadLimit,
-    ) -> crate::EventBatch {
+    ) -> crate::read::EventBatch {
         let mut conn = self.conn().await;
         self.store().read_events(&mut conn, after, filter, limit).await.expect("the log is read")
     }

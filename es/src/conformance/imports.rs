@@ -2,7 +2,12 @@
 
 use super::Harness;
 use super::fixture::{Fixture, assert_well_formed, event, events, numbers, thing};
-use crate::{Event, EventStore, ImportError, ImportResult, InvalidAppend, Position, StreamId};
+use crate::append::InvalidAppend;
+use crate::event::Event;
+use crate::import::{ImportError, ImportResult};
+use crate::position::Position;
+use crate::store::EventStore;
+use crate::stream::StreamId;
 
 /// Invariant 3 holds for an import: the order given is the order of the positions, and each stream
 /// counts on from where it was, in one import and in the next.
@@ -127,7 +132,7 @@ pub async fn a_long_import_is_complete<H: Harness>(harness: H) {
     let result = store.store().import(&mut tx, given).await.expect("the import succeeds");
     store.commit(tx).await;
     assert_eq!(result.events, count.unsigned_abs());
-    let log = store.read_on(Position::START, &crate::EventFilter::default(), 1000).await;
+    let log = store.read_on(Position::START, &crate::filter::EventFilter::default(), 1000).await;
     assert!(numbers(&log).into_iter().eq(0..count), "they are all there, in order");
     assert_well_formed(&log);
 }

@@ -7,9 +7,12 @@ use serde_json::{Map, Number, Value};
 use super::Harness;
 use super::checkpoints::name;
 use super::fixture::{Fixture, seed, thing};
-use crate::{
-    CheckpointStore, DeadLetter, Epoch, Event, Partition, PartitionSeed, Position, ProjectionStore,
-};
+use crate::checkpoint::{CheckpointStore, Epoch};
+use crate::event::Event;
+use crate::partition::Partition;
+use crate::position::Position;
+use crate::projection_state::{DeadLetter, PartitionSeed};
+use crate::projection_store::ProjectionStore;
 
 /// How many events with random numbers a clause appends.
 const EVENTS: usize = 200;

@@ -5,10 +5,11 @@ use std::time::Duration;
 use super::Harness;
 use super::checkpoints::name;
 use super::fixture::Fixture;
-use crate::{
-    Attempt, CheckpointError, CheckpointMove, CheckpointStore, Epoch, Partition, PartitionState,
-    Position, ProjectionStore, WorkerId,
-};
+use crate::checkpoint::{CheckpointError, CheckpointMove, CheckpointStore, Epoch};
+use crate::partition::Partition;
+use crate::position::Position;
+use crate::projection_state::{Attempt, PartitionState, WorkerId};
+use crate::projection_store::ProjectionStore;
 
 /// Longer than any clause takes.
 const LONG: Duration = Duration::from_mins(10);

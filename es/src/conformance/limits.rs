@@ -3,10 +3,19 @@
 use super::Harness;
 use super::checkpoints::name;
 use super::fixture::{Fixture, event, limit, thing};
-use crate::{
-    DeadLetter, ERROR_BYTES_MAX, Event, EventFilter, EventStore, ExpectedVersion,
-    InvalidIdentifier, Partition, PersistedEvent, Position, ProjectionStore, ReadLimit, StoreError,
-};
+use crate::adapter::read_below;
+use crate::error::StoreError;
+use crate::event::Event;
+use crate::filter::EventFilter;
+use crate::identifier::InvalidIdentifier;
+use crate::partition::Partition;
+use crate::persisted_event::PersistedEvent;
+use crate::position::Position;
+use crate::projection_state::{DeadLetter, ERROR_BYTES_MAX};
+use crate::projection_store::ProjectionStore;
+use crate::read::ReadLimit;
+use crate::store::EventStore;
+use crate::version::ExpectedVersion;
 
 const MIB: usize = 1 << 20;
 
@@ -101,7 +110,7 @@ pub async fn a_filter_with_an_impossible_name_is_refused<H: Harness>(harness: H)
             let read = store.store().read_events(conn, Position::START, &filter, limit(10)).await;
             let through = Position::from(1);
             let below = store.store();
-            let below = below.read_below(conn, Position::START, through, &filter, limit(10)).await;
+            let below = read_below(below, conn, Position::START, through, &filter, limit(10)).await;
             for read in [read, below] {
                 let Err(StoreError::InvalidFilter { source }) = read else {
                     panic!("{field} {bad:?} was answered with {read:?}")

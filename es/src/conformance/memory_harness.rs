@@ -1,8 +1,9 @@
 //! The in-memory store as a harness: the model answers to its own clauses.
 
 use super::{Conn, Harness};
+use crate::error::StoreError;
 use crate::memory::MemoryStore;
-use crate::{StoreError, StreamId};
+use crate::stream::StreamId;
 
 /// Makes in-memory stores.
 #[derive(Debug, Default, Clone, Copy)]

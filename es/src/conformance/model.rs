@@ -5,10 +5,16 @@ use uuid::Uuid;
 
 use super::fixture::{Fixture, Tx, assert_well_formed, event, limit, seed, thing};
 use super::{Harness, MemoryHarness};
-use crate::{
-    AppendError, AppendResult, Event, EventFilter, EventStore, ExpectedVersion, Partition,
-    PersistedEvent, Position, StreamId, Version, VersionRange,
-};
+use crate::append::AppendResult;
+use crate::error::AppendError;
+use crate::event::Event;
+use crate::filter::EventFilter;
+use crate::partition::Partition;
+use crate::persisted_event::PersistedEvent;
+use crate::position::Position;
+use crate::store::EventStore;
+use crate::stream::StreamId;
+use crate::version::{ExpectedVersion, Version, VersionRange};
 
 const TRANSACTIONS: usize = 60;
 const OPERATIONS_PER_TRANSACTION_MAX: usize = 8;

@@ -4,10 +4,14 @@ use std::num::NonZeroU32;
 
 use super::Harness;
 use super::fixture::{Fixture, assert_well_formed, event, events, limit, numbers, thing};
-use crate::{
-    Event, EventFilter, EventStore, ExpectedVersion, Partition, PersistedEvent, Position, StreamId,
-    Version, VersionRange,
-};
+use crate::event::Event;
+use crate::filter::EventFilter;
+use crate::partition::Partition;
+use crate::persisted_event::PersistedEvent;
+use crate::position::Position;
+use crate::store::EventStore;
+use crate::stream::StreamId;
+use crate::version::{ExpectedVersion, Version, VersionRange};
 
 /// A stream comes back whole and in order, whatever lies between its events.
 pub async fn a_stream_reads_back_in_version_order<H: Harness>(harness: H) {
@@ -158,8 +162,9 @@ pub async fn a_full_batch_is_complete_only_through_its_last_event<H: Harness>(ha
         store.append(&thing("a"), &[event(number)]).await;
         store.append(&thing("b"), &[event(number)]).await;
     }
-    let only_a = EventFilter::default()
-        .with_partition(Partition::new(thing("a").slot().get(), crate::SLOT_COUNT).expect("valid"));
+    let only_a = EventFilter::default().with_partition(
+        Partition::new(thing("a").slot().get(), crate::partition::SLOT_COUNT).expect("valid"),
+    );
     let batch = store.read(Position::START, &only_a, limit(2)).await;
     assert_eq!(numbers(&batch.events), [1, 2]);
     assert_eq!(batch.complete_through, batch.events[1].position());

@@ -4,7 +4,9 @@ use uuid::Uuid;
 
 use super::Harness;
 use super::fixture::{Fixture, event, events, numbers, thing};
-use crate::{AppendError, Event, ExpectedVersion};
+use crate::error::AppendError;
+use crate::event::Event;
+use crate::version::ExpectedVersion;
 
 /// Repeating an append that succeeded, with the same ids, gives the first result again.
 pub async fn a_repeated_append_returns_what_it_wrote_first<H: Harness>(harness: H) {

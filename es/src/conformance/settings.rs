@@ -8,10 +8,12 @@ use super::Harness;
 use super::checkpoints::name;
 use super::fixture::{Fixture, event, thing};
 use super::leases::worker;
-use crate::{
-    CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch, Partition, PartitionSeed,
-    Position, ProjectionState, ProjectionStore,
-};
+use crate::checkpoint::{CheckpointError, CheckpointMove, CheckpointStore, Epoch};
+use crate::event_log::EventLog;
+use crate::partition::Partition;
+use crate::position::Position;
+use crate::projection_state::{DeadLetter, PartitionSeed, ProjectionState};
+use crate::projection_store::ProjectionStore;
 
 const LONG: Duration = Duration::from_mins(10);
 

@@ -3,7 +3,9 @@
 use super::Harness;
 use super::append::assert_conflict;
 use super::fixture::{Fixture, assert_well_formed, event, events, numbers, thing};
-use crate::{AppendError, EventStore, ExpectedVersion, StoreError, Version};
+use crate::error::{AppendError, StoreError};
+use crate::store::EventStore;
+use crate::version::{ExpectedVersion, Version};
 
 /// Promise 3: a conflict is a value, and the caller's transaction goes on.
 pub async fn a_stale_version_is_rejected_and_the_transaction_stays_usable<H: Harness>(harness: H) {

@@ -2,7 +2,8 @@
 
 use super::state::{State, Transaction};
 use super::{SharedState, lock};
-use crate::{StoreError, StreamId};
+use crate::error::StoreError;
+use crate::stream::StreamId;
 
 /// A connection to a [`MemoryStore`](super::MemoryStore). Outside a transaction each call commits
 /// by itself; dropping the connection rolls an open transaction back.

@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use super::MemoryStore;
 use super::connection::MemoryConnection;
 use super::state::{Lock, State, Transaction};
 use super::tables::{PartitionKey, PartitionRow};
-use crate::{
-    Attempt, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, DeadLetter, Epoch,
-    Partition, PartitionCheckpoint, PartitionSeed, PartitionState, Position, ProjectionName,
-    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId, error_text,
+use crate::checkpoint::{
+    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, Epoch, PartitionCheckpoint,
+    ProjectionName,
 };
+use crate::error::StoreError;
+use crate::partition::Partition;
+use crate::position::Position;
+use crate::projection_state::{
+    Attempt, DeadLetter, PartitionSeed, PartitionState, ProjectionState, WorkerId, error_text,
+};
+use crate::projection_store::ProjectionStore;
+use crate::stream::StreamId;
 
 fn key(projection: &ProjectionName, partition: Partition) -> PartitionKey {
     (projection.clone(), partition.index())
@@ -447,13 +452,5 @@ impl ProjectionStore for MemoryStore {
         let all = self.dead_letters(conn, projection, after, u32::MAX).await?;
         let positions: Vec<Position> = all.into_iter().map(|letter| letter.position).collect();
         self.remove_dead_letters(conn, projection, &positions).await
-    }
-
-    async fn first_position_since(
-        &self,
-        conn: &mut MemoryConnection,
-        time: DateTime<Utc>,
-    ) -> Result<Option<Position>, StoreError> {
-        conn.read(|state, transaction| Ok(state.first_position_since(transaction, time)))
     }
 }

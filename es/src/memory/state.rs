@@ -9,10 +9,15 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::tables::{PartitionKey, TableChanges, Tables, View};
-use crate::{
-    Event, ExistingEvent, Horizon, HorizonHolder, PersistedEvent, Position, ProjectionName,
-    ReadWindow, StoreError, StreamId, TransactionState, Version,
-};
+use crate::append::ExistingEvent;
+use crate::checkpoint::ProjectionName;
+use crate::error::{StoreError, TransactionState};
+use crate::event::Event;
+use crate::persisted_event::PersistedEvent;
+use crate::position::Position;
+use crate::read::{Horizon, HorizonHolder, ReadWindow};
+use crate::stream::StreamId;
+use crate::version::Version;
 
 /// Everything that is committed, and what is going on.
 #[derive(Debug, Default)]

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::ops::RangeBounds;
 use std::time::Duration;
 
-use crate::{
-    Checkpoint, DeadLetter, Epoch, Partition, PartitionSeed, PartitionState, Position,
-    ProjectionName, ProjectionState, WorkerId,
+use crate::checkpoint::{Checkpoint, Epoch, ProjectionName};
+use crate::partition::Partition;
+use crate::position::Position;
+use crate::projection_state::{
+    DeadLetter, PartitionSeed, PartitionState, ProjectionState, WorkerId,
 };
 
 /// Rows by key.

@@ -1,10 +1,12 @@
 //! Checkpoints, as rows.
 
 use super::{RowStore, Statement, decode};
-use crate::{
-    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, Partition, PartitionCheckpoint,
-    ProjectionName, StoreError,
+use crate::checkpoint::{
+    Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, PartitionCheckpoint,
+    ProjectionName,
 };
+use crate::error::StoreError;
+use crate::partition::Partition;
 
 impl<S: RowStore> CheckpointStore for S {
     async fn register_checkpoint(

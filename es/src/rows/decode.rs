@@ -1,10 +1,11 @@
 //! From rows to what they say.
 
 use super::row::Row;
-use crate::{
-    Checkpoint, CheckpointError, DeadLetter, Partition, PartitionCheckpoint, PartitionState,
-    ProjectionName, ProjectionState, StoreError, StreamId,
-};
+use crate::checkpoint::{Checkpoint, CheckpointError, PartitionCheckpoint, ProjectionName};
+use crate::error::StoreError;
+use crate::partition::Partition;
+use crate::projection_state::{DeadLetter, PartitionState, ProjectionState};
+use crate::stream::StreamId;
 
 use std::time::Duration;
 

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use serde_json::json;
 
 use super::{RowStore, Statement, Value, decode};
-use crate::{
-    Attempt, DeadLetter, Epoch, Partition, PartitionSeed, PartitionState, Position, ProjectionName,
-    ProjectionState, ProjectionStore, StoreError, StreamId, WorkerId, error_text,
+use crate::checkpoint::{Epoch, ProjectionName};
+use crate::error::StoreError;
+use crate::partition::Partition;
+use crate::position::Position;
+use crate::projection_state::{
+    Attempt, DeadLetter, PartitionSeed, PartitionState, ProjectionState, WorkerId, error_text,
 };
+use crate::projection_store::ProjectionStore;
+use crate::stream::StreamId;
 
 impl<S: RowStore> ProjectionStore for S {
     async fn projections(
@@ -292,15 +296,6 @@ impl<S: RowStore> ProjectionStore for S {
         let values = [projection.into(), after.into()];
         self.execute(conn, Statement::RemoveDeadLettersAfter, &values).await?;
         Ok(())
-    }
-
-    async fn first_position_since(
-        &self,
-        conn: &mut Self::Connection,
-        time: DateTime<Utc>,
-    ) -> Result<Option<Position>, StoreError> {
-        let rows = self.fetch(conn, Statement::FirstPositionSince, &[time.into()]).await?;
-        rows.first().map(|row| row.get("global_position")).transpose()
     }
 }
 

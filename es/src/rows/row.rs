@@ -5,7 +5,10 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use super::statement::{Column, Statement};
-use crate::{Epoch, Position, ProjectionName, StoreError, WorkerId};
+use crate::checkpoint::{Epoch, ProjectionName};
+use crate::error::StoreError;
+use crate::position::Position;
+use crate::projection_state::WorkerId;
 
 /// What stands in one column of a row, if it is not null.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,6 @@
 //! The statements about projections: their files, and the columns of their answers.
 
-use crate::{SqlName, TableNames};
+use crate::schema::{SqlName, TableNames};
 
 /// What a column of an answer holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +48,6 @@ macro_rules! each_statement {
             DeletePartitions "delete_partitions.sql" [];
             DeleteProjection "delete_projection.sql" [];
             DeleteWorkers "delete_workers.sql" [];
-            FirstPositionSince "first_position_since.sql" [global_position Integer];
             Heartbeat "heartbeat.sql" [];
             Leave "leave.sql" [];
             LockCheckpoint "lock_checkpoint.sql"
@@ -159,7 +158,6 @@ impl<T> PerStatement<T> {
 pub fn with_tables(sql: &str, tables: &TableNames, quoted: impl Fn(&SqlName) -> String) -> String {
     let (workers, dead_letters) = (tables.workers(), tables.dead_letters());
     let places = [
-        ("{events}", tables.events()),
         ("{projections}", tables.projections()),
         ("{checkpoints}", tables.checkpoints()),
         ("{workers}", &workers),

@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::{Epoch, Partition, Position, ProjectionName, WorkerId};
+use crate::checkpoint::{Epoch, ProjectionName};
+use crate::partition::Partition;
+use crate::position::Position;
+use crate::projection_state::WorkerId;
 
 /// A value that a statement binds. Null has a type, for that is what databases want to know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]

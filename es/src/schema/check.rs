@@ -3,7 +3,7 @@
 use super::found::{FoundColumn, FoundSchema, FoundTable, SimilarTable};
 use super::needed::{self, ColumnKind, Given, NUMBER_COLUMN, NeededColumn, NeededTable, Use};
 use super::{SCHEMA_VERSION, SqlName, TableNames};
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// What an adapter says about its database to [`check_schema`].
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a database's catalog says about a store's tables. An adapter fills it row by row, see
-/// [`note`](FoundSchema::note), and [`check_schema`](crate::check_schema) decides.
+/// [`note`](FoundSchema::note), and [`check_schema`](crate::schema::check_schema) decides.
 #[derive(Debug, Clone, Default)]
 pub struct FoundSchema {
     pub(super) tables: BTreeMap<String, FoundTable>,

@@ -2,7 +2,7 @@
 
 use super::needed::{self, Given, NUMBER_COLUMN};
 use super::*;
-use crate::StoreError;
+use crate::error::StoreError;
 
 type Fact = [String; 5];
 

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
+use es::adapter::{
+    ExistingEvent, ReadWindow, RejectedAppend, Slot, WindowEvents, dense_prefix_length,
+};
 use es::{
-    AppendError, Event, ExistingEvent, ExpectedVersion, Partition, PersistedEvent, Position,
-    ReadLimit, ReadWindow, RejectedAppend, Slot, StreamId, Version, WindowEvents,
-    dense_prefix_length,
+    AppendError, Event, ExpectedVersion, Partition, PersistedEvent, Position, ReadLimit, StreamId,
+    Version,
 };
 use proptest::prelude::*;
 

@@ -1,14 +1,19 @@
 //! Stores that each break one promise: the clause that guards the promise must notice.
 
+use chrono::{DateTime, Utc};
+use es::adapter::EventLog;
 use std::error::Error;
 
+use es::adapter::{
+    Checkpoint, CheckpointMove, CheckpointStore, Epoch, PartitionCheckpoint, ReadWindow,
+    WindowEvents,
+};
 use es::conformance::{Harness, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
 use es::{
-    AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, Epoch,
-    Event, EventFilter, EventSource, EventStore, ExpectedVersion, Horizon, Partition,
-    PartitionCheckpoint, Position, ProjectionName, ReadWindow, StoreError, Stream, StreamId,
-    Version, VersionRange, WindowEvents,
+    AppendError, AppendResult, CheckpointError, Event, EventFilter, EventSource, ExpectedVersion,
+    Horizon, Partition, Position, ProjectionName, StoreError, Stream, StreamId, Version,
+    VersionRange,
 };
 use uuid::Uuid;
 
@@ -150,10 +155,10 @@ impl Mutant {
     }
 }
 
-impl EventStore for Mutant {
+impl EventLog for Mutant {
     type Connection = MemoryConnection;
 
-    async fn append(
+    async fn append_valid(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
@@ -163,53 +168,53 @@ impl EventStore for Mutant {
         let stream = self.stream(stream);
         let events: Vec<Event> = events.iter().map(|event| self.event(event)).collect();
         if self.fault == WritesBeforeItRejects && !events.is_empty() {
-            let _ = self.inner.append(conn, &stream, expected, &events[..1]).await;
+            let _ = self.inner.append_valid(conn, &stream, expected, &events[..1]).await;
         }
         if self.fault == CommitsAtOnce {
             let mut other = self.inner.connect();
-            return self.inner.append(&mut other, &stream, expected, &events).await;
+            return self.inner.append_valid(&mut other, &stream, expected, &events).await;
         }
         let expected = match self.fault {
             IgnoresExpectedVersion => ExpectedVersion::Any,
             _ => expected,
         };
-        self.inner.append(conn, &stream, expected, &events).await
+        self.inner.append_valid(conn, &stream, expected, &events).await
     }
 
-    async fn stream_version(
+    async fn version_of(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
     ) -> Result<Version, StoreError> {
-        self.inner.stream_version(conn, &self.stream(stream)).await
+        self.inner.version_of(conn, &self.stream(stream)).await
     }
 
-    async fn read_stream(
+    async fn events_of(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
-        versions: impl Into<VersionRange> + Send,
+        versions: VersionRange,
     ) -> Result<Stream, StoreError> {
         let versions = match self.fault {
             IgnoresVersionRange => VersionRange::ALL,
-            _ => versions.into(),
+            _ => versions,
         };
-        self.inner.read_stream(conn, &self.stream(stream), versions).await
+        self.inner.events_of(conn, &self.stream(stream), versions).await
     }
 
-    async fn horizon(
+    async fn horizon_after(
         &self,
         conn: &mut MemoryConnection,
         known: Position,
     ) -> Result<Horizon, StoreError> {
-        let horizon = self.inner.horizon(conn, known).await?;
+        let horizon = self.inner.horizon_after(conn, known).await?;
         match self.fault {
             TakesTheLastPositionForTheHorizon => Ok(Horizon { position: horizon.end, ..horizon }),
             _ => Ok(horizon),
         }
     }
 
-    async fn read_window(
+    async fn window(
         &self,
         conn: &mut MemoryConnection,
         window: ReadWindow,
@@ -220,7 +225,7 @@ impl EventStore for Mutant {
             IgnoresPartition => filter.clone().with_partition(Partition::ALL),
             _ => filter.clone(),
         };
-        let events = self.inner.read_window(conn, window, &filter).await?;
+        let events = self.inner.window(conn, window, &filter).await?;
         if self.fault != ReadsDescending {
             return Ok(events);
         }
@@ -231,8 +236,16 @@ impl EventStore for Mutant {
         Ok(descending)
     }
 
-    async fn check_schema(&self, conn: &mut MemoryConnection) -> Result<(), StoreError> {
-        self.inner.check_schema(conn).await
+    async fn check_tables(&self, conn: &mut MemoryConnection) -> Result<(), StoreError> {
+        self.inner.check_tables(conn).await
+    }
+
+    async fn first_position_since(
+        &self,
+        conn: &mut MemoryConnection,
+        time: DateTime<Utc>,
+    ) -> Result<Option<Position>, StoreError> {
+        self.inner.first_position_since(conn, time).await
     }
 }
 

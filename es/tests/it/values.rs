@@ -1,8 +1,10 @@
 //! Identifiers, versions, partitions and table names: what is admitted and what is refused.
 
+use es::adapter::{Epoch, error_text};
+use es::limits::{ERROR_BYTES_MAX, SLOT_COUNT};
 use es::{
-    ERROR_BYTES_MAX, Epoch, Event, ExpectedVersion, InvalidIdentifier, InvalidPartition, Partition,
-    Position, ProjectionName, SLOT_COUNT, SqlName, StreamId, Version, error_text,
+    Event, ExpectedVersion, InvalidIdentifier, InvalidPartition, Partition, Position,
+    ProjectionName, SqlName, StreamId, Version,
 };
 
 #[test]

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use es::{EventSource, ProjectionName, ProjectionStore, StoreError};
+use es::adapter::ProjectionStore;
+use es::{EventSource, ProjectionName, StoreError};
 use projection::Projection;
 use projection::admin::{self, Rescaled};
 use tokio::time::{Instant, sleep, sleep_until};

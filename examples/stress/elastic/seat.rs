@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::{CheckpointStore, EventSource, Partition, WorkerId};
+use es::adapter::CheckpointStore;
+use es::{EventSource, Partition, WorkerId};
 use fastrand::Rng;
 use projection::Projection;
 use tokio::sync::watch;

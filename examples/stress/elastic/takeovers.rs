@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
-use es::{Epoch, Partition, PartitionState, WorkerId};
+use es::adapter::Epoch;
+use es::{Partition, PartitionState, WorkerId};
 use tokio::time::Instant;
 
 use super::population::Census;

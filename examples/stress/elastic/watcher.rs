@@ -4,7 +4,8 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::{EventSource, PartitionState, ProjectionName, ProjectionStore, StoreError, WorkerId};
+use es::adapter::ProjectionStore;
+use es::{EventSource, PartitionState, ProjectionName, StoreError, WorkerId};
 use projection::Projection;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};

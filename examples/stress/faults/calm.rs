@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::bail;
-use es::{EventSource, PartitionState, ProjectionName, ProjectionStore, StoreError};
+use es::adapter::ProjectionStore;
+use es::{EventSource, PartitionState, ProjectionName, StoreError};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::PROJECTIONS;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use es::{Epoch, Partition, ProjectionName, WorkerId};
+use es::adapter::Epoch;
+use es::{Partition, ProjectionName, WorkerId};
 use tokio::time::{Instant, sleep};
 
 use super::calm;

@@ -3,7 +3,7 @@
 mod options;
 mod server;
 
-use es::{METADATA_BYTES_MAX, PAYLOAD_BYTES_MAX};
+use es::limits::{METADATA_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use expect_test::expect;
 use migrate_gen::{ExistingFile, OptionalIndex, SCHEMA_VERSION, TableNames};
 use sqlx::migrate::Migrator;

@@ -1,10 +1,12 @@
 //! Letting a partition past the event that it stands still at.
 
+use es::adapter::read_below;
 use std::num::NonZeroU32;
 
+use es::adapter::ProjectionStore;
 use es::{
-    DeadLetter, EventFilter, EventSource, EventStore, PartitionState, PersistedEvent, Position,
-    ProjectionName, ProjectionStore, ReadLimit, StoreError,
+    DeadLetter, EventFilter, EventSource, PartitionState, PersistedEvent, Position, ProjectionName,
+    ReadLimit, StoreError,
 };
 use thiserror::Error;
 use tracing::{debug, warn};
@@ -75,7 +77,7 @@ pub async fn skip_failing<S: EventSource>(
     let partitions = store.partitions(&mut conn, projection).await?;
     let position = failing_position(&partitions, projection, partition)?;
     let (filter, limit) = (EventFilter::default(), ReadLimit::new(NonZeroU32::MIN));
-    let read = store.read_below(&mut conn, position.previous(), position, &filter, limit).await?;
+    let read = read_below(store, &mut conn, position.previous(), position, &filter, limit).await?;
     source.release(conn);
     let event = read.events.into_iter().next().ok_or_else(|| SkipFailingError::MissingEvent {
         projection: projection.clone(),

@@ -1,13 +1,14 @@
 //! Dead letters: look at them, try them again, skip them.
 
+use es::adapter::read_below;
 use std::error::Error;
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use es::adapter::{Checkpoint, CheckpointStore, ProjectionStore, Slot, TRANSACTION_TIME_MAX};
 use es::{
-    Checkpoint, CheckpointError, CheckpointStore, DeadLetter, EventFilter, EventSource, EventStore,
-    Partition, PartitionState, PersistedEvent, Position, ProjectionName, ProjectionStore,
-    ReadLimit, Slot, StoreError, StreamId, TRANSACTION_TIME_MAX, TransactionState,
+    CheckpointError, DeadLetter, EventFilter, EventSource, Partition, PartitionState,
+    PersistedEvent, Position, ProjectionName, ReadLimit, StoreError, StreamId, TransactionState,
 };
 use thiserror::Error;
 use tokio::time::Instant;
@@ -389,7 +390,7 @@ where
         let (mut events, mut bytes) = (Vec::new(), 0);
         for letter in letters {
             let (after, position) = (letter.position.previous(), letter.position);
-            let read = store.read_below(&mut conn, after, position, &all, limit).await?;
+            let read = read_below(store, &mut conn, after, position, &all, limit).await?;
             let Some(event) = read.events.into_iter().next() else {
                 self.source.release(conn);
                 let projection = self.name.clone();

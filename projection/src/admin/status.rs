@@ -1,11 +1,13 @@
 //! How projections are doing.
 
+use es::adapter::read_below;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use es::adapter::ProjectionStore;
 use es::{
     EventFilter, EventSource, EventStore, Horizon, PartitionState, Position, ProjectionName,
-    ProjectionState, ProjectionStore, ReadLimit, StoreError, WorkerId,
+    ProjectionState, ReadLimit, StoreError, WorkerId,
 };
 
 use crate::observe;
@@ -149,7 +151,7 @@ async fn look_at<T: ProjectionStore>(
         let filter = EventFilter::default().with_partition(partition.partition);
         let limit = ReadLimit::new(std::num::NonZeroU32::MIN);
         let next =
-            store.read_below(conn, partition.position, horizon.position, &filter, limit).await?;
+            read_below(store, conn, partition.position, horizon.position, &filter, limit).await?;
         let oldest_unhandled = next.events.first().map(es::PersistedEvent::created_at);
         let mine = counts.iter().find(|(index, _)| *index == partition.partition.index());
         let dead_letters = mine.map_or(0, |(_, count)| *count);

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use es::adapter::{CheckpointMove, CheckpointStore};
 use es::conformance::{Conn, Harness};
 use es::{
-    CheckpointError, CheckpointMove, CheckpointStore, EventFilter, EventSource, Partition,
-    PersistedEvent, Position, ProjectionName, StoreError, TransactionState,
+    CheckpointError, EventFilter, EventSource, Partition, PersistedEvent, Position, ProjectionName,
+    StoreError, TransactionState,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

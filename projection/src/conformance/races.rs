@@ -8,10 +8,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use es::adapter::{PartitionSeed, ProjectionStore};
 use es::conformance::{Conn, Harness};
 use es::{
-    EventFilter, EventSource, PartitionSeed, PersistedEvent, Position, ProjectionName,
-    ProjectionState, ProjectionStore, StoreError, StreamId, TransactionState,
+    EventFilter, EventSource, PersistedEvent, Position, ProjectionName, ProjectionState,
+    StoreError, StreamId, TransactionState,
 };
 use futures_util::future::{BoxFuture, join};
 use thiserror::Error;

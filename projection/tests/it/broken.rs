@@ -1,15 +1,19 @@
 //! Stores that break what the processor relies on: its clauses must notice.
 
+use chrono::{DateTime, Utc};
+use es::adapter::EventLog;
 use std::error::Error;
 use std::sync::{Arc, Mutex};
 
+use es::adapter::{
+    Checkpoint, CheckpointMove, CheckpointStore, PartitionCheckpoint, ReadWindow, WindowEvents,
+};
 use es::conformance::MemoryHarness;
 use es::memory::{MemoryConnection, MemoryStore};
 use es::{
-    AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, Event,
-    EventFilter, EventSource, EventStore, ExpectedVersion, Horizon, Partition, PartitionCheckpoint,
-    Position, ProjectionName, ReadWindow, StoreError, Stream, StreamId, Version, VersionRange,
-    WindowEvents,
+    AppendError, AppendResult, CheckpointError, Event, EventFilter, EventSource, ExpectedVersion,
+    Horizon, Partition, Position, ProjectionName, StoreError, Stream, StreamId, Version,
+    VersionRange,
 };
 use projection::conformance::{late_commit_over, run, two_processors_over};
 
@@ -105,59 +109,67 @@ impl CheckpointStore for Broken {
 
 es::forward_projection_store!(Broken => inner);
 
-impl EventStore for Broken {
+impl EventLog for Broken {
     type Connection = MemoryConnection;
 
-    async fn append(
+    async fn append_valid(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
         expected: ExpectedVersion,
         events: &[Event],
     ) -> Result<AppendResult, AppendError> {
-        self.inner.append(conn, stream, expected, events).await
+        self.inner.append_valid(conn, stream, expected, events).await
     }
 
-    async fn stream_version(
+    async fn version_of(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
     ) -> Result<Version, StoreError> {
-        self.inner.stream_version(conn, stream).await
+        self.inner.version_of(conn, stream).await
     }
 
-    async fn read_stream(
+    async fn events_of(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
-        versions: impl Into<VersionRange> + Send,
+        versions: VersionRange,
     ) -> Result<Stream, StoreError> {
-        self.inner.read_stream(conn, stream, versions).await
+        self.inner.events_of(conn, stream, versions).await
     }
 
-    async fn horizon(
+    async fn horizon_after(
         &self,
         conn: &mut MemoryConnection,
         known: Position,
     ) -> Result<Horizon, StoreError> {
-        let horizon = self.inner.horizon(conn, known).await?;
+        let horizon = self.inner.horizon_after(conn, known).await?;
         match self.fault {
             Fault::NoHorizon => Ok(Horizon { position: horizon.end, ..horizon }),
             Fault::NoFence => Ok(horizon),
         }
     }
 
-    async fn read_window(
+    async fn window(
         &self,
         conn: &mut MemoryConnection,
         window: ReadWindow,
         filter: &EventFilter,
     ) -> Result<WindowEvents, StoreError> {
-        self.inner.read_window(conn, window, filter).await
+        self.inner.window(conn, window, filter).await
     }
 
-    async fn check_schema(&self, conn: &mut MemoryConnection) -> Result<(), StoreError> {
-        self.inner.check_schema(conn).await
+    async fn check_tables(&self, conn: &mut MemoryConnection) -> Result<(), StoreError> {
+        self.inner.check_tables(conn).await
+    }
+
+    async fn first_position_since(
+        &self,
+        conn: &mut MemoryConnection,
+        time: DateTime<Utc>,
+    ) -> Result<Option<Position>, StoreError> {
+        self.inner.first_position_since(conn, time).await
     }
 }
 

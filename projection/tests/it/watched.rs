@@ -1,14 +1,18 @@
 //! The in-memory store with a hook around each of its calls.
 
+use chrono::{DateTime, Utc};
+use es::adapter::EventLog;
 use std::error::Error;
 use std::time::Duration;
 
+use es::adapter::{
+    Checkpoint, CheckpointMove, CheckpointStore, PartitionCheckpoint, ReadWindow, WindowEvents,
+};
 use es::memory::{MemoryConnection, MemoryStore};
 use es::{
-    AppendError, AppendResult, Checkpoint, CheckpointError, CheckpointMove, CheckpointStore, Event,
-    EventFilter, EventSource, EventStore, ExpectedVersion, Horizon, Partition, PartitionCheckpoint,
-    Position, ProjectionName, ReadWindow, StoreError, Stream, StreamId, Version, VersionRange,
-    WindowEvents,
+    AppendError, AppendResult, CheckpointError, Event, EventFilter, EventSource, ExpectedVersion,
+    Horizon, Partition, Position, ProjectionName, StoreError, Stream, StreamId, Version,
+    VersionRange,
 };
 use futures_util::future::BoxFuture;
 
@@ -88,55 +92,63 @@ impl CheckpointStore for Watched {
 
 es::forward_projection_store!(Watched => inner, through pass);
 
-impl EventStore for Watched {
+impl EventLog for Watched {
     type Connection = MemoryConnection;
 
-    async fn append(
+    async fn append_valid(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
         expected: ExpectedVersion,
         events: &[Event],
     ) -> Result<AppendResult, AppendError> {
-        self.pass("append", self.inner.append(conn, stream, expected, events)).await
+        self.pass("append", self.inner.append_valid(conn, stream, expected, events)).await
     }
 
-    async fn stream_version(
+    async fn version_of(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
     ) -> Result<Version, StoreError> {
-        self.pass("stream_version", self.inner.stream_version(conn, stream)).await
+        self.pass("stream_version", self.inner.version_of(conn, stream)).await
     }
 
-    async fn read_stream(
+    async fn events_of(
         &self,
         conn: &mut MemoryConnection,
         stream: &StreamId,
-        versions: impl Into<VersionRange> + Send,
+        versions: VersionRange,
     ) -> Result<Stream, StoreError> {
-        self.pass("read_stream", self.inner.read_stream(conn, stream, versions)).await
+        self.pass("read_stream", self.inner.events_of(conn, stream, versions)).await
     }
 
-    async fn horizon(
+    async fn horizon_after(
         &self,
         conn: &mut MemoryConnection,
         known: Position,
     ) -> Result<Horizon, StoreError> {
-        self.pass("horizon", self.inner.horizon(conn, known)).await
+        self.pass("horizon", self.inner.horizon_after(conn, known)).await
     }
 
-    async fn read_window(
+    async fn window(
         &self,
         conn: &mut MemoryConnection,
         window: ReadWindow,
         filter: &EventFilter,
     ) -> Result<WindowEvents, StoreError> {
-        self.pass("read_window", self.inner.read_window(conn, window, filter)).await
+        self.pass("read_window", self.inner.window(conn, window, filter)).await
     }
 
-    async fn check_schema(&self, conn: &mut MemoryConnection) -> Result<(), StoreError> {
-        self.pass("check_schema", self.inner.check_schema(conn)).await
+    async fn check_tables(&self, conn: &mut MemoryConnection) -> Result<(), StoreError> {
+        self.pass("check_schema", self.inner.check_tables(conn)).await
+    }
+
+    async fn first_position_since(
+        &self,
+        conn: &mut MemoryConnection,
+        time: DateTime<Utc>,
+    ) -> Result<Option<Position>, StoreError> {
+        self.pass("first_position_since", self.inner.first_position_since(conn, time)).await
     }
 }
 

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use es::adapter::ProjectionStore;
 use es::memory::{MemoryConnection, MemoryStore};
-use es::{EventSource, Position, ProjectionStore, StoreError, StreamId};
+use es::{EventSource, Position, StoreError, StreamId};
 use projection::admin::{self, DeadLetterError, ResetTo, RetriedLetters, SkipFailingError};
 use tokio::time::sleep;
 
