@@ -37,7 +37,6 @@ use tracing::{Instrument, Span, info_span, instrument};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::prelude::*;
-use uuid::Uuid;
 
 /// What a collector knows this program as.
 const SERVICE: &str = "telemetry-example";
@@ -142,7 +141,7 @@ fn in_current_trace(event: Event) -> Result<Event, InvalidEvent> {
     let trace_id = context.span().span_context().trace_id();
     let mut carrier = HashMap::new();
     TraceContextPropagator::new().inject_context(&context, &mut carrier);
-    event.with_trace_id(Uuid::from_bytes(trace_id.to_bytes())).with_metadata(&carrier)
+    event.with_trace_id(trace_id.to_string())?.with_metadata(&carrier)
 }
 
 /// A span that goes on where the event was appended.

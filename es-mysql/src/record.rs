@@ -24,10 +24,10 @@ pub(crate) fn event(
 
 /// The columns are those of `read_stream.sql` and `read_window.sql`, by number.
 fn event_record(row: &MySqlRow) -> Result<EventRecord<'_>, sqlx::Error> {
-    let metadata = row.try_get::<Option<&[u8]>, _>(9)?;
-    if let Some(metadata) = metadata {
-        as_text(row, 9, metadata)?;
-    }
+    let nullable = |column| {
+        let bytes = row.try_get::<Option<&[u8]>, _>(column)?;
+        bytes.map(|bytes| as_text(row, column, bytes)).transpose()
+    };
     Ok(EventRecord {
         global_position: row.try_get(0)?,
         bounded_context: text(row, 1)?,
@@ -38,10 +38,10 @@ fn event_record(row: &MySqlRow) -> Result<EventRecord<'_>, sqlx::Error> {
         event_type: text(row, 6)?,
         event_version: row.try_get::<i32, _>(7)?.into(),
         payload: Bytes::copy_from_slice(row.try_get(8)?),
-        metadata: metadata.map(Bytes::copy_from_slice),
-        correlation_id: row.try_get(10)?,
-        causation_id: row.try_get(11)?,
-        trace_id: row.try_get(12)?,
+        metadata: nullable(9)?.map(|text| Bytes::copy_from_slice(text.as_bytes())),
+        correlation_id: nullable(10)?,
+        causation_id: nullable(11)?,
+        trace_id: nullable(12)?,
         created_at: row.try_get(13)?,
     })
 }

@@ -9,7 +9,6 @@ use es::{
     Version,
 };
 use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
-use uuid::Uuid;
 
 use crate::schema::SchemaCheck;
 
@@ -139,7 +138,6 @@ impl Statements {
     ) -> SqlStr {
         let name = [stream.bounded_context(), stream.aggregate_type(), stream.aggregate_id()];
         let name = name.map(text).join(", ");
-        let id = |id: Option<Uuid>| id.map_or_else(null, |id| bytes(id.as_bytes()));
         let rows = events.iter().enumerate().map(|(index, event)| {
             let values = [
                 name.clone(),
@@ -150,9 +148,9 @@ impl Statements {
                 event.event_version().to_string(),
                 bytes(event.payload()),
                 event.metadata().map_or_else(null, text),
-                id(event.correlation_id()),
-                id(event.causation_id()),
-                id(event.trace_id()),
+                event.correlation_id().map_or_else(null, text),
+                event.causation_id().map_or_else(null, text),
+                event.trace_id().map_or_else(null, text),
                 event.created_at().format("'%Y-%m-%d %H:%M:%S%.6f'").to_string(),
             ];
             format!("({})", values.join(", "))

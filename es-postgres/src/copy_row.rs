@@ -2,7 +2,6 @@
 //! <https://www.postgresql.org/docs/current/sql-copy.html#id-1.9.55.9.4>.
 
 use es::adapter::NumberedEvent;
-use uuid::Uuid;
 
 use crate::event_row::EPOCH_MICROS;
 
@@ -31,13 +30,10 @@ pub(crate) fn write(row: &mut Vec<u8>, numbered: &NumberedEvent) {
     field(row, event.event_type().as_bytes());
     field(row, &i32::from(event.event_version()).to_be_bytes());
     field(row, event.payload());
-    match event.metadata() {
-        Some(metadata) => field(row, metadata.as_bytes()),
-        None => row.extend(NULL),
-    }
-    for id in [event.correlation_id(), event.causation_id(), event.trace_id()] {
-        match id.as_ref().map(Uuid::as_bytes) {
-            Some(id) => field(row, id),
+    let ids = [event.correlation_id(), event.causation_id(), event.trace_id()];
+    for text in [event.metadata()].into_iter().chain(ids) {
+        match text {
+            Some(text) => field(row, text.as_bytes()),
             None => row.extend(NULL),
         }
     }

@@ -88,9 +88,9 @@ const COLUMNS: [(&str, IsExpected); 14] = [
     ("event_version", <i32 as Type<Postgres>>::compatible),
     ("payload", <[u8] as Type<Postgres>>::compatible),
     ("metadata", <str as Type<Postgres>>::compatible),
-    ("correlation_id", <Uuid as Type<Postgres>>::compatible),
-    ("causation_id", <Uuid as Type<Postgres>>::compatible),
-    ("trace_id", <Uuid as Type<Postgres>>::compatible),
+    ("correlation_id", <str as Type<Postgres>>::compatible),
+    ("causation_id", <str as Type<Postgres>>::compatible),
+    ("trace_id", <str as Type<Postgres>>::compatible),
     ("created_at", <DateTime<Utc> as Type<Postgres>>::compatible),
 ];
 
@@ -120,9 +120,9 @@ fn record(row: &PgRow) -> Result<EventRecord<'_>, StoreError> {
             event_version: i32::from_be_bytes(array(row, 7)?).into(),
             payload: Bytes::copy_from_slice(bytes(row, 8)?),
             metadata: nullable(row, 9)?.map(Bytes::copy_from_slice),
-            correlation_id: uuid(row, 10)?,
-            causation_id: uuid(row, 11)?,
-            trace_id: uuid(row, 12)?,
+            correlation_id: nullable_text(row, 10)?,
+            causation_id: nullable_text(row, 11)?,
+            trace_id: nullable_text(row, 12)?,
             created_at: time(i64::from_be_bytes(array(row, 13)?))
                 .ok_or_else(|| corrupt(13, "is at no time Rust knows"))?,
         })
@@ -163,12 +163,12 @@ fn fixed<const N: usize>(bytes: &[u8], column: usize) -> Result<[u8; N], StoreEr
 }
 
 fn text(row: &PgRow, column: usize) -> Result<&str, StoreError> {
-    std::str::from_utf8(bytes(row, column)?).map_err(|error| corrupt(column, error))
+    nullable_text(row, column)?.ok_or_else(|| corrupt(column, "is null"))
 }
 
-fn uuid(row: &PgRow, column: usize) -> Result<Option<Uuid>, StoreError> {
-    let Some(bytes) = nullable(row, column)? else { return Ok(None) };
-    fixed(bytes, column).map(|bytes| Some(Uuid::from_bytes(bytes)))
+fn nullable_text(row: &PgRow, column: usize) -> Result<Option<&str>, StoreError> {
+    let text = nullable(row, column)?.map(std::str::from_utf8).transpose();
+    text.map_err(|error| corrupt(column, error))
 }
 
 /// A time as PostgreSQL has it, if it is one that Rust knows.

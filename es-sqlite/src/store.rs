@@ -197,9 +197,9 @@ impl AppendStatements for SqliteEventStore {
                 .bind(event.event_version())
                 .bind(event.payload().to_vec())
                 .bind(event.metadata().map(str::to_owned))
-                .bind(event.correlation_id())
-                .bind(event.causation_id())
-                .bind(event.trace_id())
+                .bind(event.correlation_id().map(str::to_owned))
+                .bind(event.causation_id().map(str::to_owned))
+                .bind(event.trace_id().map(str::to_owned))
                 .bind(event.created_at().timestamp_micros());
         }
         match insert.fetch_all(&mut *conn).await {

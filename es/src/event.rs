@@ -34,9 +34,9 @@ pub struct Event {
     pub(crate) event_version: u16,
     pub(crate) payload: Bytes,
     pub(crate) metadata: Option<Bytes>,
-    pub(crate) correlation_id: Option<Uuid>,
-    pub(crate) causation_id: Option<Uuid>,
-    pub(crate) trace_id: Option<Uuid>,
+    pub(crate) correlation_id: Option<Arc<str>>,
+    pub(crate) causation_id: Option<Arc<str>>,
+    pub(crate) trace_id: Option<Arc<str>>,
     pub(crate) created_at: DateTime<Utc>,
 }
 
@@ -99,22 +99,27 @@ impl Event {
         Ok(Event { metadata: Some(metadata), ..self })
     }
 
-    /// Sets the id that all events of one conversation share.
-    #[must_use]
-    pub fn with_correlation_id(self, correlation_id: Uuid) -> Self {
-        Event { correlation_id: Some(correlation_id), ..self }
+    /// Sets the id that all events of one conversation share: a UUID, a ULID, `req_42`, or whatever
+    /// else the application has.
+    ///
+    /// It obeys the same rule as the parts of a [`StreamId`](crate::stream::StreamId), as the two
+    /// other ids do.
+    pub fn with_correlation_id(self, id: impl AsRef<str>) -> Result<Self, InvalidEvent> {
+        let correlation_id = Some(identifier("correlation id", id.as_ref())?);
+        Ok(Event { correlation_id, ..self })
     }
 
     /// Sets the id of the event or command that caused this event.
-    #[must_use]
-    pub fn with_causation_id(self, causation_id: Uuid) -> Self {
-        Event { causation_id: Some(causation_id), ..self }
+    pub fn with_causation_id(self, id: impl AsRef<str>) -> Result<Self, InvalidEvent> {
+        let causation_id = Some(identifier("causation id", id.as_ref())?);
+        Ok(Event { causation_id, ..self })
     }
 
-    /// Sets the id of the distributed trace; a W3C trace id is 128 bits, as a UUID is.
-    #[must_use]
-    pub fn with_trace_id(self, trace_id: Uuid) -> Self {
-        Event { trace_id: Some(trace_id), ..self }
+    /// Sets the id of the distributed trace: 32 hexadecimal digits, a whole `traceparent`, or what
+    /// another tracer has.
+    pub fn with_trace_id(self, id: impl AsRef<str>) -> Result<Self, InvalidEvent> {
+        let trace_id = Some(identifier("trace id", id.as_ref())?);
+        Ok(Event { trace_id, ..self })
     }
 
     /// Sets when the event happened; the part below a microsecond is cut off.
@@ -150,18 +155,18 @@ impl Event {
     }
 
     /// The id that all events of one conversation share.
-    pub fn correlation_id(&self) -> Option<Uuid> {
-        self.correlation_id
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.correlation_id.as_deref()
     }
 
     /// The id of the event or command that caused this event.
-    pub fn causation_id(&self) -> Option<Uuid> {
-        self.causation_id
+    pub fn causation_id(&self) -> Option<&str> {
+        self.causation_id.as_deref()
     }
 
     /// The id of the distributed trace.
-    pub fn trace_id(&self) -> Option<Uuid> {
-        self.trace_id
+    pub fn trace_id(&self) -> Option<&str> {
+        self.trace_id.as_deref()
     }
 
     /// When the event happened, to the microsecond, in UTC.
@@ -179,9 +184,9 @@ impl Event {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum InvalidEvent {
-    /// The event type breaks the rule for identifiers.
+    /// The event type, or another name of the event, breaks the rule for identifiers.
     #[error(transparent)]
-    EventType(#[from] InvalidIdentifier),
+    Identifier(#[from] InvalidIdentifier),
     /// The payload cannot be written as JSON.
     #[error("the payload cannot be written as JSON")]
     Payload(#[source] serde_json::Error),

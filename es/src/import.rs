@@ -7,7 +7,7 @@ use thiserror::Error;
 use uuid::Uuid;
 
 use crate::append::validate_event;
-use crate::append::{APPEND_EVENTS_MAX, InvalidAppend};
+use crate::append::{APPEND_EVENTS_MAX, InvalidAppend, validate_append};
 use crate::error::{AppendError, StoreError};
 use crate::event::Event;
 use crate::event_log::EventLog;
@@ -171,7 +171,11 @@ async fn append<S: EventLog + ?Sized>(
     stream: &StreamId,
     events: &[Event],
 ) -> Result<Position, ImportError> {
-    match store.append_valid(conn, stream, ExpectedVersion::Any, events).await {
+    let appended = match validate_append(events) {
+        Ok(()) => store.append_valid(conn, stream, ExpectedVersion::Any, events).await,
+        Err(invalid) => Err(invalid.into()),
+    };
+    match appended {
         Ok(appended) if appended.is_replay() => {
             Err(ImportError::DuplicateEventId { event_id: events[0].id() })
         }

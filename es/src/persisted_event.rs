@@ -60,9 +60,9 @@ impl PersistedEvent {
                     .map_err(|_| corrupt("an event version outside 0 to 65535"))?,
                 payload: record.payload,
                 metadata: record.metadata,
-                correlation_id: record.correlation_id,
-                causation_id: record.causation_id,
-                trace_id: record.trace_id,
+                correlation_id: record.correlation_id.map(Arc::from),
+                causation_id: record.causation_id.map(Arc::from),
+                trace_id: record.trace_id.map(Arc::from),
                 created_at: record.created_at,
             },
         })
@@ -139,18 +139,18 @@ impl PersistedEvent {
     }
 
     /// The id that all events of one conversation share.
-    pub fn correlation_id(&self) -> Option<Uuid> {
-        self.event.correlation_id
+    pub fn correlation_id(&self) -> Option<&str> {
+        self.event.correlation_id()
     }
 
     /// The id of the event or command that caused this event.
-    pub fn causation_id(&self) -> Option<Uuid> {
-        self.event.causation_id
+    pub fn causation_id(&self) -> Option<&str> {
+        self.event.causation_id()
     }
 
     /// The id of the distributed trace.
-    pub fn trace_id(&self) -> Option<Uuid> {
-        self.event.trace_id
+    pub fn trace_id(&self) -> Option<&str> {
+        self.event.trace_id()
     }
 
     /// When the event happened, to the microsecond, in UTC, as its writer said.
@@ -203,9 +203,9 @@ pub struct EventRecord<'row> {
     pub event_version: i64,
     pub payload: Bytes,
     pub metadata: Option<Bytes>,
-    pub correlation_id: Option<Uuid>,
-    pub causation_id: Option<Uuid>,
-    pub trace_id: Option<Uuid>,
+    pub correlation_id: Option<&'row str>,
+    pub causation_id: Option<&'row str>,
+    pub trace_id: Option<&'row str>,
     pub created_at: DateTime<Utc>,
 }
 

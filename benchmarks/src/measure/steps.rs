@@ -80,7 +80,7 @@ fn registered() -> String {
 fn append(stream: &str, events: usize) -> String {
     let one = format!(
         "insert into events ({INSERTED}) select $1, $2, $3, stream.version + 1, $4::smallint, \
-         $6::uuid, $7, $8::integer, $9::bytea, $10::text::json, $11::uuid, $12::uuid, $13::uuid, \
+         $6::uuid, $7, $8::integer, $9::bytea, $10::text::json, $11, $12, $13, \
          $14::timestamptz from {stream} where stream.version = $5 \
          on conflict do nothing returning aggregate_version, global_position"
     );
@@ -92,7 +92,7 @@ fn append(stream: &str, events: usize) -> String {
          select $1, $2, $3, first.aggregate_version + ordinal, $4, event_id, event_type, \
          event_version, payload, metadata::json, correlation_id, causation_id, trace_id, created_at \
          from first, unnest($15::uuid[], $16::text[], $17::integer[], $18::bytea[], $19::text[], \
-         $20::uuid[], $21::uuid[], $22::uuid[], $23::timestamptz[]) with ordinality as other \
+         $20::text[], $21::text[], $22::text[], $23::timestamptz[]) with ordinality as other \
          (event_id, event_type, event_version, payload, metadata, correlation_id, causation_id, \
          trace_id, created_at, ordinal) order by ordinal \
          returning aggregate_version, global_position, (select global_position from first)"

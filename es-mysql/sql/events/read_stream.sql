@@ -14,9 +14,9 @@ select
   event_version,
   payload,
   cast(metadata as binary) as metadata,
-  correlation_id,
-  causation_id,
-  trace_id,
+  cast(correlation_id as binary) as correlation_id,
+  cast(causation_id as binary) as causation_id,
+  cast(trace_id as binary) as trace_id,
   created_at
 from {events}
 where bounded_context = convert(? using utf8mb4)

@@ -38,9 +38,9 @@ select
   event_version,
   payload,
   cast(metadata as binary) as metadata,
-  correlation_id,
-  causation_id,
-  trace_id,
+  cast(correlation_id as binary) as correlation_id,
+  cast(causation_id as binary) as causation_id,
+  cast(trace_id as binary) as trace_id,
   created_at
 from {events} force index (primary)
 where global_position > {after}

@@ -46,7 +46,7 @@ with
     select
       $1, $2, $3, registered.version + 1, $4::smallint,
       $6::uuid, $7, $8::integer, $9::bytea, $10::text::json,
-      $11::uuid, $12::uuid, $13::uuid, $14::timestamptz
+      $11, $12, $13, $14::timestamptz
     from (
       select
         stream.version,
@@ -119,7 +119,7 @@ select
   correlation_id, causation_id, trace_id, created_at
 from first, unnest(
   $15::uuid[], $16::text[], $17::integer[], $18::bytea[], $19::text[],
-  $20::uuid[], $21::uuid[], $22::uuid[], $23::timestamptz[]
+  $20::text[], $21::text[], $22::text[], $23::timestamptz[]
 ) with ordinality as other (
   event_id, event_type, event_version, payload, metadata,
   correlation_id, causation_id, trace_id, created_at, ordinal

@@ -17,7 +17,7 @@ insert into {events} (
 select
   $1, $2, $3, registered.version + 1, $4::smallint,
   $6::uuid, $7, $8::integer, $9::bytea, $10::text::json,
-  $11::uuid, $12::uuid, $13::uuid, $14::timestamptz
+  $11, $12, $13, $14::timestamptz
 from (
   select
     accepted.version,

@@ -141,7 +141,7 @@ async fn a_column_of_another_type_is_an_error_that_names_it() {
         ("created_at", "timestamp"),
         ("event_id", "text"),
         ("payload", "text using payload::text"),
-        ("correlation_id", "text"),
+        ("correlation_id", "bytea using correlation_id::bytea"),
     ] {
         let store = Fixture::new(PgHarness::new()).await;
         store.append(&stream(), &event()).await;

@@ -94,7 +94,7 @@ async fn an_event_edited_by_hand_is_an_error_and_no_panic() {
         "update events set created_at = 9223372036854775807",
         "update events set aggregate_version = -1",
         "update events set global_position = -1",
-        "update events set trace_id = x'0102'",
+        "update events set trace_id = cast(x'ff' as text)",
     ];
     for edit in edits {
         let harness = SqliteHarness::new();

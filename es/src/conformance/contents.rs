@@ -23,9 +23,12 @@ pub async fn every_field_survives<H: Harness>(harness: H) {
         .and_then(|event| event.with_metadata(&serde_json::json!({ "a": [1, "x'\\\u{1F600}"] })))
         .expect("a valid event")
         .with_event_version(7)
-        .with_correlation_id(Uuid::from_u128(1))
-        .with_causation_id(Uuid::from_u128(u128::MAX))
-        .with_trace_id(Uuid::now_v7())
+        .with_correlation_id("req_42")
+        .expect("a valid id")
+        .with_causation_id(Uuid::from_u128(u128::MAX).to_string())
+        .expect("a valid id")
+        .with_trace_id("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+        .expect("a valid id")
         .with_created_at(created_at(1_700_000_000_123_457));
     let bare = Event::new("Bare", Vec::new()).expect("a valid event");
     let old = bare.clone().with_id(Uuid::nil()).with_created_at(created_at(-1));

@@ -33,14 +33,16 @@ pub async fn an_import_keeps_its_order_and_counts_streams_on<H: Harness>(harness
 /// What is imported reads back as it was given, whatever is in it.
 pub async fn an_imported_event_reads_back_as_it_was<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
-    let id = |number| uuid::Uuid::from_u128(number);
     let full = Event::new("Everything", vec![0, 255, b'\\', b'\n', b'\t'])
         .and_then(|event| event.with_metadata_json(r#"{"who":"żółw"}"#))
         .expect("a valid event")
         .with_event_version(u16::MAX)
-        .with_correlation_id(id(1))
-        .with_causation_id(id(2))
-        .with_trace_id(id(3))
+        .with_correlation_id("01JD8QK1")
+        .expect("a valid id")
+        .with_causation_id("é")
+        .expect("a valid id")
+        .with_trace_id("t-3")
+        .expect("a valid id")
         .with_created_at(chrono::DateTime::UNIX_EPOCH);
     let empty = Event::new("żółw", vec![]).expect("a valid event");
     let mut tx = store.begin().await;

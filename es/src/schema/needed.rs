@@ -97,9 +97,9 @@ const EVENTS: &[NeededColumn] = &[
     column("event_version", ColumnKind::Integer),
     column("payload", ColumnKind::Bytes),
     optional("metadata", ColumnKind::Json),
-    optional("correlation_id", ColumnKind::Uuid),
-    optional("causation_id", ColumnKind::Uuid),
-    optional("trace_id", ColumnKind::Uuid),
+    optional("correlation_id", ColumnKind::Name),
+    optional("causation_id", ColumnKind::Name),
+    optional("trace_id", ColumnKind::Name),
     column("created_at", ColumnKind::Time),
 ];
 

@@ -60,7 +60,7 @@ mutants! {
         exact_appends_only_at_that_version,
         no_stream_appends_only_to_a_new_stream;
     WritesBeforeItRejects is noticed by
-        invalid_appends_are_refused_and_write_nothing;
+        a_rejected_append_outside_a_transaction_writes_nothing;
     ForgetsEventIds is noticed by
         a_repeated_append_returns_what_it_wrote_first,
         a_taken_event_id_is_rejected_and_the_transaction_stays_usable,
@@ -167,8 +167,9 @@ impl EventLog for Mutant {
     ) -> Result<AppendResult, AppendError> {
         let stream = self.stream(stream);
         let events: Vec<Event> = events.iter().map(|event| self.event(event)).collect();
-        if self.fault == WritesBeforeItRejects && !events.is_empty() {
-            let _ = self.inner.append_valid(conn, &stream, expected, &events[..1]).await;
+        if self.fault == WritesBeforeItRejects {
+            let any = ExpectedVersion::Any;
+            let _ = self.inner.append_valid(conn, &stream, any, &events[..1]).await;
         }
         if self.fault == CommitsAtOnce {
             let mut other = self.inner.connect();

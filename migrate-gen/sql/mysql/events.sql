@@ -42,11 +42,11 @@ create table {events} (
     -- reorders the keys: what is read is what was written.
     metadata mediumtext null,
 
-    -- UUIDs as 16 bytes: the conversation the event belongs to, the event or command that caused
-    -- it, and the distributed trace it was written in.
-    correlation_id binary(16) null,
-    causation_id binary(16) null,
-    trace_id binary(16) null,
+    -- The conversation the event belongs to, the event or command that caused it, and the
+    -- distributed trace it was written in.
+    correlation_id varchar(255) null,
+    causation_id varchar(255) null,
+    trace_id varchar(255) null,
 
     -- The order of these two keys matters: InnoDB checks them as they are written here, and names
     -- the first that refuses a row. So a repeated append is refused for its event ids and a lost

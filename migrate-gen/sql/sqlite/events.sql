@@ -30,11 +30,11 @@ create table "{events}" (
     -- What the application notes beside the payload, as JSON.
     metadata text null,
 
-    -- UUIDs as 16 bytes: the conversation the event belongs to, the event or command that caused
-    -- it, and the distributed trace it was written in.
-    correlation_id blob null,
-    causation_id blob null,
-    trace_id blob null,
+    -- The conversation the event belongs to, the event or command that caused it, and the
+    -- distributed trace it was written in.
+    correlation_id text null,
+    causation_id text null,
+    trace_id text null,
 
     -- When the event happened by the clock of its writer, in microseconds since 1970-01-01
     -- 00:00:00 UTC. For people to read: the order of the log is global_position.

@@ -56,9 +56,9 @@ create table "Shop"."order" (
 
     -- The conversation the event belongs to, the event or command that caused it, and the
     -- distributed trace it was written in.
-    correlation_id uuid null,
-    causation_id uuid null,
-    trace_id uuid null,
+    correlation_id text collate "C" null,
+    causation_id text collate "C" null,
+    trace_id text collate "C" null,
 
     -- One event for each version of a stream: of two writers who expect the same version, one
     -- fails. Also the index by which a stream is read.

@@ -206,7 +206,7 @@ async fn names_are_ordered_byte_for_byte() {
           )
           and atttypid = 'text'::regtype
           and attcollation = 'pg_catalog.\"C\"'::regcollation";
-    assert_eq!(number(&mut conn, collated).await, 7);
+    assert_eq!(number(&mut conn, collated).await, 10);
 }
 
 #[tokio::test]

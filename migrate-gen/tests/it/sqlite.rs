@@ -17,7 +17,7 @@ const GOOD_EVENT: [(&str, &str); 13] = [
     ("event_version", "1"),
     ("payload", "x'7b7d'"),
     ("metadata", "'{}'"),
-    ("correlation_id", "x'0198c0de000070008000000000000002'"),
+    ("correlation_id", "'req_42'"),
     ("causation_id", "null"),
     ("created_at", "1767225600000000"),
 ];

@@ -184,7 +184,7 @@ pub(super) const GOOD_EVENT: [(&str, &str); 14] = [
     ("event_version", "1"),
     ("payload", "x'7b7d'"),
     ("metadata", "'{}'"),
-    ("correlation_id", "x'0198c0de000070008000000000000002'"),
+    ("correlation_id", "'req_42'"),
     ("causation_id", "null"),
     ("trace_id", "null"),
     ("created_at", "'2026-01-01 00:00:00'"),

@@ -167,7 +167,7 @@ pub(super) const GOOD_EVENT: [(&str, &str); 13] = [
     ("event_version", "1"),
     ("payload", r"'\x7b7d'"),
     ("metadata", "'{}'"),
-    ("correlation_id", "'0198c0de-0000-7000-8000-000000000002'"),
+    ("correlation_id", "'req_42'"),
     ("causation_id", "null"),
     ("created_at", "'2026-01-01 00:00:00+00'"),
 ];
