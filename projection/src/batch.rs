@@ -17,7 +17,7 @@ use crate::attempts::{Failed, Failing, Next, judge};
 use crate::handler_error::{HandlerNeverEnded, HandlerTimedOut, chain, error_text};
 use crate::limits::{NOTE_TIME_MAX, NoAnswer, answered_within, ended_within};
 use crate::policy::Verdict;
-use crate::run::{Hold, Retry, Run, Setback};
+use crate::run::{Interruption, Ownership, Retry, Run};
 use crate::user_code::{contained, failed_in};
 use crate::{
     BatchContext, HandlerError, HandlerPanicked, ProcessorError, Projection, TooManyInARow, observe,
@@ -28,16 +28,16 @@ pub(super) enum BatchError {
     /// The handler failed, on one of the events, or what it did made a later statement fail.
     Handler(Failed),
     /// Anything else.
-    Setback(Setback),
+    Interruption(Interruption),
 }
 
 impl BatchError {
     /// What it means where no event was handled.
-    pub(super) fn without_event(self) -> Setback {
+    pub(super) fn without_event(self) -> Interruption {
         match self {
-            BatchError::Setback(setback) => setback,
+            BatchError::Interruption(interruption) => interruption,
             BatchError::Handler(failed) => {
-                Setback::Retry(Retry { source: failed.error, position: None })
+                Interruption::Retry(Retry { source: failed.error, position: None })
             }
         }
     }
@@ -47,8 +47,8 @@ impl BatchError {
     fn is_in_mid_statement(&self) -> bool {
         let error = match self {
             BatchError::Handler(failed) => &*failed.error,
-            BatchError::Setback(Setback::Retry(retry)) => &*retry.source,
-            BatchError::Setback(_) => return false,
+            BatchError::Interruption(Interruption::Retry(retry)) => &*retry.source,
+            BatchError::Interruption(_) => return false,
         };
         chain(error).any(|error| {
             error.is::<NoAnswer>() || error.is::<HandlerTimedOut>() || error.is::<HandlerPanicked>()
@@ -56,9 +56,9 @@ impl BatchError {
     }
 }
 
-impl From<Setback> for BatchError {
-    fn from(setback: Setback) -> Self {
-        BatchError::Setback(setback)
+impl From<Interruption> for BatchError {
+    fn from(interruption: Interruption) -> Self {
+        BatchError::Interruption(interruption)
     }
 }
 
@@ -69,7 +69,7 @@ where
 {
     /// Handles a batch in one transaction; if the handler fails, event by event, so that the good
     /// ones are kept and the bad one is named.
-    pub(super) async fn handle(&mut self, batch: EventBatch) -> Result<(), Setback> {
+    pub(super) async fn handle(&mut self, batch: EventBatch) -> Result<(), Interruption> {
         let EventBatch { events, complete_through } = batch;
         let Some(first) = events.first().map(PersistedEvent::position) else {
             return Ok(());
@@ -81,7 +81,7 @@ where
             }
             match Box::pin(self.commit_handled(&events, complete_through, 1)).await {
                 Ok(()) => return Ok(()),
-                Err(BatchError::Setback(setback)) => return Err(setback),
+                Err(BatchError::Interruption(interruption)) => return Err(interruption),
                 Err(BatchError::Handler(failed)) => {
                     if chain(&*failed.error).any(<dyn Error>::is::<HandlerTimedOut>) {
                         self.pace.took_too_long(u32::try_from(events.len()).unwrap_or(u32::MAX));
@@ -103,7 +103,7 @@ where
     }
 
     /// Handles an event as often as the policy says, and then does with it what the policy says.
-    async fn handle_one(&mut self, event: &PersistedEvent) -> Result<(), Setback> {
+    async fn handle_one(&mut self, event: &PersistedEvent) -> Result<(), Interruption> {
         let position = event.position();
         let policy = self.processor.projection.failure_policy();
         loop {
@@ -135,7 +135,7 @@ where
             let made = Box::pin(self.commit_handled(one, position, attempt));
             let failed = match ended_within(stop_time_max, &stop, made).await {
                 Some(Ok(())) => return Ok(()),
-                Some(Err(BatchError::Setback(setback))) => return Err(setback),
+                Some(Err(BatchError::Interruption(interruption))) => return Err(interruption),
                 Some(Err(BatchError::Handler(failed))) => failed,
                 None => {
                     let error = "the processor was stopped in the middle of the event".into();
@@ -147,13 +147,16 @@ where
             match judge(&failed, failing, policy, undone_max, fastrand::f64()) {
                 Next::WaitForServer => {
                     self.does_not_count(failing, &failed.error).await;
-                    return Err(Setback::Retry(Retry { source: failed.error, position: None }));
+                    return Err(Interruption::Retry(Retry {
+                        source: failed.error,
+                        position: None,
+                    }));
                 }
                 Next::Again => {
                     let failing = Failing { undone: failing.undone.saturating_add(1), ..failing };
                     self.does_not_count(failing, &failed.error).await;
                     let position = Some(position);
-                    return Err(Setback::Retry(Retry { source: failed.error, position }));
+                    return Err(Interruption::Retry(Retry { source: failed.error, position }));
                 }
                 Next::Policy(verdict) => {
                     observe::failed(&self.name);
@@ -195,12 +198,12 @@ where
         attempts: u32,
         error: HandlerError,
         verdict: Verdict,
-    ) -> Result<(), Setback> {
+    ) -> Result<(), Interruption> {
         if verdict == Verdict::Park {
             return self.park_or_wait(event, attempts, error).await;
         }
         self.tell(&error_text(&*error)).await;
-        Err(Setback::Stop(ProcessorError::Handler {
+        Err(Interruption::Stop(ProcessorError::Handler {
             projection: self.name.clone(),
             partition: self.partition,
             position: event.position(),
@@ -216,13 +219,13 @@ where
         undone: u32,
         error: HandlerError,
         verdict: Verdict,
-    ) -> Result<(), Setback> {
+    ) -> Result<(), Interruption> {
         if verdict == Verdict::Park {
             return self.park_or_wait(event, undone, error).await;
         }
         self.tell(&error_text(&*error)).await;
         let attempts = usize::try_from(undone).unwrap_or(usize::MAX);
-        Err(Setback::Stop(self.retries_exhausted(attempts, Some(event.position()), error)))
+        Err(Interruption::Stop(self.retries_exhausted(attempts, Some(event.position()), error)))
     }
 
     /// Parks the event, unless so many were parked in a row that it is not the events' fault: then
@@ -232,7 +235,7 @@ where
         event: &PersistedEvent,
         attempts: u32,
         error: HandlerError,
-    ) -> Result<(), Setback> {
+    ) -> Result<(), Interruption> {
         let parked_max = self.processor.parked_in_a_row_max.get();
         if self.parked_in_a_row < parked_max {
             return self.park(event, attempts, &*error).await;
@@ -243,7 +246,7 @@ where
             let failed = failing.failed.saturating_sub(1);
             self.does_not_count(Failing { failed, ..failing }, &source).await;
         }
-        Err(Setback::Retry(Retry { source, position: None }))
+        Err(Interruption::Retry(Retry { source, position: None }))
     }
 
     /// Handles `events` and moves the checkpoint to `through`, in one transaction.
@@ -269,7 +272,7 @@ where
         };
         match self.answered(source.commit(tx)).await {
             Ok(()) => {}
-            // Whether it was committed is found out when the checkpoint is taken up.
+            // Whether it was committed is found out when the checkpoint is loaded.
             Err(error @ StoreError::ConnectionLost { .. }) => return Err(self.store(error).into()),
             Err(error) if events.is_empty() => return Err(self.store(error).into()),
             Err(error) => {
@@ -343,12 +346,12 @@ where
     }
 
     /// Locks the checkpoint and checks that it is where this run left it, and still this run's.
-    async fn lock_mine(&self, tx: &mut S::Transaction) -> Result<Checkpoint, Setback> {
+    async fn lock_mine(&self, tx: &mut S::Transaction) -> Result<Checkpoint, Interruption> {
         let store = self.processor.source.store();
         let locked = self.answered(store.lock_checkpoint(tx, &self.name, self.partition)).await;
         let locked = locked.map_err(|error| self.checkpoint(error))?;
-        if locked.epoch != self.epoch && self.hold != Hold::Assigned {
-            return Err(Setback::Lost);
+        if locked.epoch != self.epoch && self.ownership != Ownership::Assigned {
+            return Err(Interruption::Lost);
         }
         let is_paused_now = locked.is_paused && !self.is_paused;
         if (locked.epoch, locked.position) != (self.epoch, self.saved) || is_paused_now {
@@ -364,7 +367,7 @@ where
         &self,
         tx: &mut S::Transaction,
         events: Cow<'e, [PersistedEvent]>,
-    ) -> Result<Cow<'e, [PersistedEvent]>, Setback> {
+    ) -> Result<Cow<'e, [PersistedEvent]>, Interruption> {
         let store = self.processor.source.store();
         let ids: BTreeSet<&str> = events.iter().map(PersistedEvent::aggregate_id).collect();
         let ids: Vec<&str> = ids.into_iter().collect();
@@ -389,9 +392,9 @@ where
         tx: &mut S::Transaction,
         through: Position,
     ) -> Result<(), CheckpointError> {
-        let lease = match self.hold {
-            Hold::Leased { lease, .. } => Some(lease),
-            Hold::Assigned => None,
+        let lease = match self.ownership {
+            Ownership::Leased { lease, .. } => Some(lease),
+            Ownership::Assigned => None,
         };
         let to = CheckpointMove { epoch: self.epoch, from: self.saved, to: through, lease };
         let store = self.processor.source.store();
@@ -405,13 +408,13 @@ where
         event: &PersistedEvent,
         attempts: u32,
         error: &(dyn Error + Send + Sync + 'static),
-    ) -> Result<(), Setback> {
+    ) -> Result<(), Interruption> {
         let started = Instant::now();
         let source = &*self.processor.source;
         let letter = DeadLetter::failed(event, attempts, error_text(error));
         let begun = self.answered(source.begin_within(self.processor.time_max)).await;
         let mut tx = begun.map_err(|error| self.store(error))?;
-        if let Err(error) = self.park_in(&mut tx, letter).await.map_err(BatchError::Setback) {
+        if let Err(error) = self.park_in(&mut tx, letter).await.map_err(BatchError::Interruption) {
             if !error.is_in_mid_statement() {
                 self.roll_back(tx).await;
             }
@@ -432,7 +435,11 @@ where
         Ok(())
     }
 
-    async fn park_in(&self, tx: &mut S::Transaction, letter: DeadLetter) -> Result<(), Setback> {
+    async fn park_in(
+        &self,
+        tx: &mut S::Transaction,
+        letter: DeadLetter,
+    ) -> Result<(), Interruption> {
         self.lock_mine(tx).await?;
         let position = letter.position;
         let store = self.processor.source.store();
@@ -454,13 +461,13 @@ where
         (self.saved, self.reached, self.last_save) = (through, through, Instant::now());
         self.failing = self.failing.filter(|failing| failing.position > through);
         self.open_attempt = None;
-        if let Hold::Leased { lease, .. } = self.hold {
+        if let Ownership::Leased { lease, .. } = self.ownership {
             self.renew_at = self.renew_at.max(since + lease / 3);
         }
     }
 
     /// Notes an attempt before it is made.
-    async fn note(&self, attempt: Attempt<'_>) -> Result<(), Setback> {
+    async fn note(&self, attempt: Attempt<'_>) -> Result<(), Interruption> {
         let noted = self.answered(self.record(attempt)).await;
         noted.map_err(|error| self.store(error))
     }

@@ -4,19 +4,19 @@ use es::{EventSource, PartitionState, ProjectionName};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::worker::{Member, Shift};
+use crate::worker::{Member, WorkerRun};
 
 const REASON: &str = "the handler has not given its thread back in the time it has: it blocks, in a \
                       loop, a lock or a call without `await`, which belongs into \
                       `tokio::task::spawn_blocking`; other workers may take the partition over";
 
-impl<S: EventSource> Shift<'_, S> {
+impl<S: EventSource> WorkerRun<'_, S> {
     /// Looks whether a partition that this worker runs has been without a lease for longer than a
     /// batch can take: then it cannot do anything about it, and is not counted among the workers of
     /// the projection until the handler returns, so that others have room for the partition.
     pub(super) fn look_for_blocked(&mut self, member: &Member, partitions: &[PartitionState]) {
-        let (name, now) = (member.drive.name(), Instant::now());
-        let time_max = member.drive.time_max().saturating_add(self.worker.lease);
+        let (name, now) = (member.projection.name(), Instant::now());
+        let time_max = member.projection.time_max().saturating_add(self.worker.lease);
         for state in partitions {
             let key = (name.clone(), state.partition.index());
             let Some(running) = self.running.get_mut(&key) else {

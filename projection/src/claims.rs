@@ -10,21 +10,21 @@ use tracing::{Instrument, debug, error, info};
 
 use crate::handler_error::error_text;
 use crate::limits::answered_within;
-use crate::run::{Ended, Hold};
+use crate::run::{Ended, Ownership};
 use crate::user_code::panic_message;
-use crate::worker::{Finished, Member, Running, Shift, Worker};
+use crate::worker::{Finished, Member, Running, Worker, WorkerRun};
 
 /// The first pause before the database is asked again; each is twice as long, six at most.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(10);
 
-impl<S: EventSource> Shift<'_, S> {
+impl<S: EventSource> WorkerRun<'_, S> {
     pub(super) async fn claim(
         &mut self,
         member: &Member,
         state: &PartitionState,
     ) -> Result<(), StoreError> {
         let Worker { source, id, lease, .. } = self.worker;
-        let (name, partition, lease) = (member.drive.name(), state.partition, *lease);
+        let (name, partition, lease) = (member.projection.name(), state.partition, *lease);
         let claim = async {
             let mut tx = source.begin_within(lease).await?;
             match source.store().claim(&mut tx, &name, partition, id, lease).await? {
@@ -43,8 +43,9 @@ impl<S: EventSource> Shift<'_, S> {
             "claimed a partition"
         );
         let stop = self.stop_all.child_token();
-        let drive = Arc::clone(&member.drive);
-        let task = drive.drive(partition, Hold::Leased { epoch, lease }, stop.clone());
+        let projection = Arc::clone(&member.projection);
+        let task =
+            projection.run_partition(partition, Ownership::Leased { epoch, lease }, stop.clone());
         let task = self.tasks.spawn(task.in_current_span()).id();
         let (without_lease_since, is_blocked) = (None, false);
         let running = Running { task, partition, epoch, stop, without_lease_since, is_blocked };

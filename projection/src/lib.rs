@@ -58,11 +58,12 @@
 
 pub mod admin;
 mod attempts;
+mod backoff;
 mod batch;
 mod blocked;
 mod claims;
 mod context;
-mod drive;
+
 mod error;
 mod handler_error;
 mod health;
@@ -80,8 +81,8 @@ mod rebalance;
 mod registration;
 mod rescale;
 mod run;
+mod run_partition;
 mod runner;
-mod setbacks;
 mod survivor;
 mod user_code;
 mod wait;

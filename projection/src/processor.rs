@@ -14,7 +14,7 @@ use tracing::{Instrument, info_span, warn};
 
 use crate::health::Health;
 use crate::horizon_watch::HorizonWatch;
-use crate::run::{Ended, Hold, Run, Until};
+use crate::run::{Ended, Ownership, Run, Until};
 use crate::{ProcessorError, Projection};
 
 /// Drives one partition of a projection: the whole projection unless told otherwise.
@@ -204,7 +204,7 @@ where
         until: Until,
         shutdown: CancellationToken,
     ) -> Result<(), ProcessorError> {
-        let run = Run::new(self, self.partition, Hold::Assigned, shutdown.clone());
+        let run = Run::new(self, self.partition, Ownership::Assigned, shutdown.clone());
         let run = Box::pin(run.run(until));
         self.stopped_in_time(self.partition, run, shutdown).await.map(|_: Ended| ())
     }
@@ -213,10 +213,10 @@ where
     pub(crate) async fn run_leased(
         &self,
         partition: Partition,
-        hold: Hold,
+        ownership: Ownership,
         shutdown: CancellationToken,
     ) -> Result<Ended, ProcessorError> {
-        let run = Run::new(self, partition, hold, shutdown.clone());
+        let run = Run::new(self, partition, ownership, shutdown.clone());
         let run = Box::pin(run.run(Until::Shutdown));
         self.stopped_in_time(partition, run, shutdown).await
     }

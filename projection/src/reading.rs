@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use crate::limits::answered_within;
-use crate::run::{Retry, Run, Setback};
+use crate::run::{Interruption, Retry, Run};
 use crate::{Processor, Projection};
 
 /// How long a run that is told to stop waits for a connection to save its checkpoint with. What it
@@ -33,7 +33,10 @@ where
 {
     /// While a batch is handled the next one is read, and no more than that, if there is likely to
     /// be one. What the read fails with is met again by the next read.
-    pub(super) async fn handle_and_read_ahead(&mut self, batch: EventBatch) -> Result<(), Setback> {
+    pub(super) async fn handle_and_read_ahead(
+        &mut self,
+        batch: EventBatch,
+    ) -> Result<(), Interruption> {
         let through = batch.complete_through;
         let is_full = self.pace.is_full(&batch);
         self.pace.has_read(&batch);
@@ -59,7 +62,7 @@ where
     }
 
     /// Waits for the right to use a connection, and keeps the lease meanwhile.
-    pub(super) async fn slot(&mut self) -> Result<Slot, Setback> {
+    pub(super) async fn slot(&mut self) -> Result<Slot, Interruption> {
         if let Some(slot) = self.free_slot() {
             return Ok(slot);
         }
@@ -76,7 +79,7 @@ where
         }
         match slot {
             Some(slot) => Ok(Slot(Some(slot))),
-            None => Err(Setback::Retry(Retry { source: NoneFree.into(), position: None })),
+            None => Err(Interruption::Retry(Retry { source: NoneFree.into(), position: None })),
         }
     }
 

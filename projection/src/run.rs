@@ -1,4 +1,4 @@
-//! One run over a partition: where it is, what it does next, and what it does after a setback.
+//! One run over a partition: where it is, what it does next, and what it does after an interruption.
 
 use std::future::{Future, pending};
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::attempts::Failing;
+use crate::backoff::Backoff;
 use crate::batch::BatchError;
 use crate::limits::{answered_within, no_answer};
 use crate::pace::Pace;
 use crate::registration::register;
-use crate::setbacks::Setbacks;
 use crate::{HandlerError, Processor, ProcessorError, Projection};
 
 /// How long a checkpoint may trail what the run knows not to be for it.
@@ -33,7 +33,7 @@ pub(crate) enum Until {
 
 /// By what right a run handles its partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Hold {
+pub(crate) enum Ownership {
     /// Somebody told it to: it goes on in whatever epoch it finds.
     Assigned,
     /// It was claimed, and is worked on in this epoch only.
@@ -55,11 +55,11 @@ pub(crate) struct Run<'a, S, P> {
     pub(super) processor: &'a Processor<S, P>,
     pub(super) name: ProjectionName,
     pub(super) partition: Partition,
-    pub(super) hold: Hold,
+    pub(super) ownership: Ownership,
     pub(super) shutdown: CancellationToken,
     pub(super) filter: Arc<EventFilter>,
-    /// Whether the checkpoint is known; it is not after a setback.
-    is_taken_up: bool,
+    /// Whether the checkpoint is known; it is not after an interruption.
+    is_loaded: bool,
     /// Whether the projection was ever found: then it is not made again.
     is_registered: bool,
     pub(super) is_paused: bool,
@@ -97,7 +97,7 @@ pub(crate) struct Run<'a, S, P> {
 /// What one step achieved.
 enum Step {
     /// The checkpoint is known; no work is done yet.
-    TakenUp,
+    Loaded,
     /// Nothing of it was for this run. There may be more at once.
     Passed,
     /// Something was handled and committed. There may be more at once.
@@ -109,7 +109,7 @@ enum Step {
 }
 
 /// Why a step failed.
-pub(super) enum Setback {
+pub(super) enum Interruption {
     /// A new transaction may succeed.
     Retry(Retry),
     /// The partition is of another epoch.
@@ -133,23 +133,23 @@ where
     pub(crate) fn new(
         processor: &'a Processor<S, P>,
         partition: Partition,
-        hold: Hold,
+        ownership: Ownership,
         shutdown: CancellationToken,
     ) -> Self {
         let now = Instant::now();
-        let (epoch, renew_at) = match hold {
-            Hold::Leased { epoch, lease } => (epoch, now + lease / 3),
-            Hold::Assigned => (Epoch::FIRST, now),
+        let (epoch, renew_at) = match ownership {
+            Ownership::Leased { epoch, lease } => (epoch, now + lease / 3),
+            Ownership::Assigned => (Epoch::FIRST, now),
         };
         Run {
             name: processor.name(),
             filter: Arc::new(processor.projection.filter().with_partition(partition)),
             processor,
             partition,
-            hold,
+            ownership,
             shutdown,
-            is_taken_up: false,
-            is_registered: hold != Hold::Assigned,
+            is_loaded: false,
+            is_registered: ownership != Ownership::Assigned,
             is_paused: false,
             epoch,
             replay_until: Position::START,
@@ -174,13 +174,13 @@ where
 
     pub(crate) async fn run(mut self, until: Until) -> Result<Ended, ProcessorError> {
         let mut goal = None;
-        let mut setbacks = Setbacks::default();
+        let mut backoff = Backoff::default();
         while !self.shutdown.is_cancelled() {
             let saved_before = self.saved;
             let retry = match self.advance(&mut goal, until).await {
                 Ok(made_progress) => {
                     if made_progress || self.saved > saved_before {
-                        setbacks = Setbacks::default();
+                        backoff = Backoff::default();
                         self.is_well().await;
                     }
                     if goal.is_some_and(|goal| self.reached >= goal) {
@@ -188,22 +188,22 @@ where
                     }
                     continue;
                 }
-                Err(Setback::Stop(error)) => return Err(self.stopped(error).await),
-                Err(Setback::Lost) => return Ok(self.lost().await),
-                Err(Setback::Retry(retry)) => retry,
+                Err(Interruption::Stop(error)) => return Err(self.stopped(error).await),
+                Err(Interruption::Lost) => return Ok(self.lost().await),
+                Err(Interruption::Retry(retry)) => retry,
             };
-            self.is_taken_up = false;
-            let delay = setbacks.next(retry.position.is_some());
-            let attempts = setbacks.count;
+            self.is_loaded = false;
+            let delay = backoff.next(retry.position.is_some());
+            let attempts = backoff.count;
             if until == Until::CaughtUp && attempts >= self.attempts_max() {
                 return Err(self.retries_exhausted(attempts, retry.position, retry.source));
             }
             self.is_unwell(&retry, attempts, delay).await;
             match self.sleep(delay, pending()).await {
-                Err(Setback::Stop(error)) => return Err(error),
-                Err(Setback::Lost) => return Ok(self.lost().await),
+                Err(Interruption::Stop(error)) => return Err(error),
+                Err(Interruption::Lost) => return Ok(self.lost().await),
                 // The next step meets the same trouble.
-                Ok(_) | Err(Setback::Retry(_)) => {}
+                Ok(_) | Err(Interruption::Retry(_)) => {}
             }
         }
         self.finish().await
@@ -218,18 +218,18 @@ where
         &mut self,
         goal: &mut Option<Position>,
         until: Until,
-    ) -> Result<bool, Setback> {
+    ) -> Result<bool, Interruption> {
         let processor = self.processor;
         // What is appended while the log is being read must not be slept through.
         let appended = processor.source.appended();
         self.renew_if_due().await?;
-        let step = if self.is_taken_up {
+        let step = if self.is_loaded {
             Box::pin(self.step(goal.is_some())).await?
         } else {
-            let horizon = self.take_up().await?;
+            let horizon = self.load_checkpoint().await?;
             // What was appended since the run began is not part of its goal.
             *goal = goal.or((until == Until::CaughtUp).then_some(horizon));
-            Step::TakenUp
+            Step::Loaded
         };
         if goal.is_none_or(|goal| self.reached < goal) {
             self.pause_after(&step, appended).await?;
@@ -237,13 +237,13 @@ where
         Ok(matches!(step, Step::Idle | Step::Committed | Step::Held))
     }
 
-    /// Takes up the checkpoint from the database: at the start, and after every setback, when it
+    /// Loads the checkpoint from the database: at the start, and after every interruption, when it
     /// is not known what was committed. Gives the horizon.
-    async fn take_up(&mut self) -> Result<Position, Setback> {
+    async fn load_checkpoint(&mut self) -> Result<Position, Interruption> {
         let source = &*self.processor.source;
         let store = source.store();
         let time_max = self.processor.time_max;
-        let taken_up = async {
+        let loaded = async {
             let mut tx = source.begin_within(time_max).await?;
             if !self.is_schema_checked {
                 store.check_schema(&mut tx).await?;
@@ -264,17 +264,17 @@ where
                 }
             }
         };
-        let checkpoint = answered_within::<_, CheckpointError>(time_max, taken_up).await;
+        let checkpoint = answered_within::<_, CheckpointError>(time_max, loaded).await;
         let checkpoint = checkpoint.map_err(|error| self.checkpoint(error))?;
         let is_first = !self.is_schema_checked;
         (self.is_registered, self.is_schema_checked) = (true, true);
 
-        if matches!(self.hold, Hold::Leased { epoch, .. } if epoch != checkpoint.epoch) {
-            return Err(Setback::Lost);
+        if matches!(self.ownership, Ownership::Leased { epoch, .. } if epoch != checkpoint.epoch) {
+            return Err(Interruption::Lost);
         }
         // In another epoch it is where an operator wants it to be.
         if checkpoint.position < self.saved && checkpoint.epoch == self.epoch {
-            return Err(Setback::Stop(ProcessorError::CheckpointWentBack {
+            return Err(Interruption::Stop(ProcessorError::CheckpointWentBack {
                 projection: self.name.clone(),
                 partition: self.partition,
                 from: self.saved,
@@ -284,7 +284,7 @@ where
         let horizon = self.answered(self.processor.horizon.refresh(source)).await;
         let horizon = horizon.map_err(|error| self.store(error))?;
         if checkpoint.position > horizon.end {
-            return Err(Setback::Stop(ProcessorError::CheckpointBeyondLog {
+            return Err(Interruption::Stop(ProcessorError::CheckpointBeyondLog {
                 projection: self.name.clone(),
                 partition: self.partition,
                 checkpoint: checkpoint.position,
@@ -296,23 +296,23 @@ where
             checkpoint = position.get(),
             epoch = checkpoint.epoch.get(),
             horizon = horizon.position.get(),
-            "taking up"
+            "loaded the checkpoint"
         );
         if is_first || checkpoint.epoch != self.epoch {
             self.failing = Failing::noted(&checkpoint);
         }
         (self.saved, self.reached, self.epoch) = (position, position, checkpoint.epoch);
         (self.stop_at, self.replay_until) = (checkpoint.stop_at, checkpoint.replay_until);
-        (self.is_paused, self.is_taken_up, self.ahead) = (checkpoint.is_paused, true, None);
+        (self.is_paused, self.is_loaded, self.ahead) = (checkpoint.is_paused, true, None);
         Ok(horizon.position)
     }
 
-    async fn step(&mut self, has_goal: bool) -> Result<Step, Setback> {
+    async fn step(&mut self, has_goal: bool) -> Result<Step, Interruption> {
         let is_at_barrier = self.stop_at.is_some_and(|stop_at| self.reached >= stop_at);
         if self.is_paused || is_at_barrier {
             self.save_reached().await?;
             // A leased run ends when its epoch changes. An assigned one reads the checkpoint again.
-            self.is_taken_up = self.hold != Hold::Assigned;
+            self.is_loaded = self.ownership != Ownership::Assigned;
             return Ok(Step::Held);
         }
         let ahead = self.ahead.take().filter(|(after, _)| *after == self.reached);
@@ -344,7 +344,7 @@ where
         Ok(step)
     }
 
-    pub(super) async fn save_reached(&mut self) -> Result<(), Setback> {
+    pub(super) async fn save_reached(&mut self) -> Result<(), Interruption> {
         if self.reached == self.saved {
             return Ok(());
         }
@@ -353,13 +353,13 @@ where
 
     /// Leaves the checkpoint where the run has really come; a failure here loses nothing.
     async fn finish(mut self) -> Result<Ended, ProcessorError> {
-        if !self.is_taken_up {
+        if !self.is_loaded {
             return Ok(Ended::Finished);
         }
         match self.save_reached().await {
-            Err(Setback::Stop(error)) => Err(error),
-            Err(Setback::Lost) => Ok(Ended::Lost),
-            Ok(()) | Err(Setback::Retry(_)) => Ok(Ended::Finished),
+            Err(Interruption::Stop(error)) => Err(error),
+            Err(Interruption::Lost) => Ok(Ended::Lost),
+            Ok(()) | Err(Interruption::Retry(_)) => Ok(Ended::Finished),
         }
     }
 
@@ -367,9 +367,9 @@ where
         &mut self,
         step: &Step,
         appended: impl Future<Output = ()>,
-    ) -> Result<(), Setback> {
+    ) -> Result<(), Interruption> {
         match step {
-            Step::TakenUp => {}
+            Step::Loaded => {}
             Step::Passed | Step::Committed => self.begin_pauses(),
             Step::Held => {
                 self.sleep(self.processor.poll_interval_max, pending()).await?;
@@ -394,13 +394,13 @@ where
         &mut self,
         duration: Duration,
         wake: impl Future<Output = ()>,
-    ) -> Result<bool, Setback> {
+    ) -> Result<bool, Interruption> {
         tokio::pin!(wake);
         let until = Instant::now() + duration;
         loop {
-            let next = match self.hold {
-                Hold::Assigned => until,
-                Hold::Leased { .. } => until.min(self.renew_at),
+            let next = match self.ownership {
+                Ownership::Assigned => until,
+                Ownership::Leased { .. } => until.min(self.renew_at),
             };
             tokio::select! {
                 biased;
@@ -413,23 +413,23 @@ where
             }
             match self.renew_if_due().await {
                 // The lease has two thirds left, and the pause is not over.
-                Err(Setback::Retry(_)) => self.renew_at = Instant::now() + self.lease() / 10,
+                Err(Interruption::Retry(_)) => self.renew_at = Instant::now() + self.lease() / 10,
                 renewed => renewed?,
             }
         }
     }
 
     fn lease(&self) -> Duration {
-        match self.hold {
-            Hold::Leased { lease, .. } => lease,
-            Hold::Assigned => Duration::ZERO,
+        match self.ownership {
+            Ownership::Leased { lease, .. } => lease,
+            Ownership::Assigned => Duration::ZERO,
         }
     }
 
     /// A third of the lease passes at most before it is renewed, unless a batch takes longer: its
     /// lock on the checkpoint then keeps others out.
-    async fn renew_if_due(&mut self) -> Result<(), Setback> {
-        let Hold::Leased { epoch, lease } = self.hold else {
+    async fn renew_if_due(&mut self) -> Result<(), Interruption> {
+        let Ownership::Leased { epoch, lease } = self.ownership else {
             return Ok(());
         };
         let now = Instant::now();
@@ -447,7 +447,7 @@ where
         // An answer that comes after the lease is of no use.
         let renewed = answered_within(lease.min(self.processor.time_max), renew).await;
         if !renewed.map_err(|error| self.store(error))? {
-            return Err(Setback::Lost);
+            return Err(Interruption::Lost);
         }
         self.renew_at = now + lease / 3;
         Ok(())
@@ -456,29 +456,29 @@ where
     /// A worker's partition waits for whatever the store needs; a processor of its own tells who
     /// started it. What was written outside a transaction, and a filter that no event can pass, are
     /// nothing that time heals.
-    pub(super) fn store(&self, source: StoreError) -> Setback {
+    pub(super) fn store(&self, source: StoreError) -> Interruption {
         let is_final =
             matches!(source, StoreError::NoTransaction { .. } | StoreError::InvalidFilter { .. });
-        let waits = self.hold != Hold::Assigned && !is_final;
+        let waits = self.ownership != Ownership::Assigned && !is_final;
         if source.is_retryable() || waits {
-            return Setback::Retry(Retry { source: source.into(), position: None });
+            return Interruption::Retry(Retry { source: source.into(), position: None });
         }
-        Setback::Stop(ProcessorError::Store {
+        Interruption::Stop(ProcessorError::Store {
             projection: self.name.clone(),
             partition: self.partition,
             source,
         })
     }
 
-    pub(super) fn checkpoint(&self, error: CheckpointError) -> Setback {
+    pub(super) fn checkpoint(&self, error: CheckpointError) -> Interruption {
         match error {
             CheckpointError::Store(error) => self.store(error),
             stale @ CheckpointError::Stale { .. } => {
-                Setback::Retry(Retry { source: stale.into(), position: None })
+                Interruption::Retry(Retry { source: stale.into(), position: None })
             }
             // Rescaled or deleted since it was claimed.
-            _ if self.hold != Hold::Assigned => Setback::Lost,
-            error => Setback::Stop(ProcessorError::Checkpoint(error)),
+            _ if self.ownership != Ownership::Assigned => Interruption::Lost,
+            error => Interruption::Stop(ProcessorError::Checkpoint(error)),
         }
     }
 

@@ -15,7 +15,7 @@ use tracing::debug;
 use crate::Projection;
 use crate::attempts::Failing;
 use crate::limits::{NOTE_TIME_MAX, answered_within};
-use crate::run::{Ended, Hold, Run, Setback};
+use crate::run::{Ended, Interruption, Ownership, Run};
 
 impl<S, P> Run<'_, S, P>
 where
@@ -51,8 +51,11 @@ where
 
     /// What is known of an event whose last attempt has not ended, once the process that made it has
     /// had a lease to say that it lives.
-    pub(super) async fn after_survivors(&mut self, failing: Failing) -> Result<Failing, Setback> {
-        let Hold::Leased { lease, .. } = self.hold else {
+    pub(super) async fn after_survivors(
+        &mut self,
+        failing: Failing,
+    ) -> Result<Failing, Interruption> {
+        let Ownership::Leased { lease, .. } = self.ownership else {
             return Ok(failing);
         };
         if !failing.is_open || failing.failed == 0 || self.has_waited_for_survivor {

@@ -17,7 +17,6 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use crate::drive::Drive;
 use crate::handler_error::error_text;
 use crate::health::Health;
 use crate::horizon_watch::HorizonWatch;
@@ -27,6 +26,7 @@ use crate::rebalance::rebalance;
 use crate::registration::register;
 use crate::rescale::is_drained;
 use crate::run::Ended;
+use crate::run_partition::RunPartition;
 use crate::{Processor, ProcessorError, Projection, WorkerError, admin, observe};
 
 /// Works on projections together with other workers, in this process and others: each claims its
@@ -79,7 +79,7 @@ const LEAVE_TIME_MAX: Duration = Duration::from_secs(3);
 /// A projection, and how many partitions it gets if it is new.
 #[derive(Clone)]
 pub(super) struct Member {
-    pub(super) drive: Arc<dyn Drive>,
+    pub(super) projection: Arc<dyn RunPartition>,
     pub(super) partitions: NonZeroU16,
 }
 
@@ -169,7 +169,7 @@ impl<S: EventSource> Worker<S> {
             stop_time_max: self.stop_time_max,
             ..processor
         };
-        self.projections.push(Member { drive: Arc::new(processor), partitions });
+        self.projections.push(Member { projection: Arc::new(processor), partitions });
         self
     }
 
@@ -198,7 +198,7 @@ impl<S: EventSource> Worker<S> {
     /// rolls the batches back, and the partitions are free only when their lease is over.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), WorkerError> {
         let span = info_span!("worker", worker = %self.id);
-        Shift::new(self, &shutdown).run(shutdown).instrument(span).await
+        WorkerRun::new(self, &shutdown).run(shutdown).instrument(span).await
     }
 }
 
@@ -213,7 +213,7 @@ impl<S> fmt::Debug for Worker<S> {
 }
 
 /// One run of a worker.
-pub(super) struct Shift<'a, S> {
+pub(super) struct WorkerRun<'a, S> {
     pub(super) worker: &'a Worker<S>,
     pub(super) stop_all: CancellationToken,
     pub(super) tasks: JoinSet<Result<Ended, ProcessorError>>,
@@ -238,10 +238,10 @@ pub(super) struct Running {
 
 pub(super) type Finished = Result<(Id, Result<Ended, ProcessorError>), JoinError>;
 
-impl<'a, S: EventSource> Shift<'a, S> {
+impl<'a, S: EventSource> WorkerRun<'a, S> {
     fn new(worker: &'a Worker<S>, shutdown: &CancellationToken) -> Self {
         let stop_all = shutdown.child_token();
-        Shift {
+        WorkerRun {
             worker,
             stop_all,
             tasks: JoinSet::new(),
@@ -262,7 +262,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
             }
             for member in &self.worker.projections {
                 // A worker that cannot say that it is leaving is gone when its time is over.
-                if let Err(error) = self.leave(&member.drive.name()).await {
+                if let Err(error) = self.leave(&member.projection.name()).await {
                     debug!(error = &error as &dyn std::error::Error, "could not leave");
                 }
             }
@@ -334,7 +334,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
         let end = self.answered(end).await.map_err(|error| self.store(error))?;
         let mut outcome = Ok(());
         for member in self.worker.projections.clone() {
-            let name = member.drive.name();
+            let name = member.projection.name();
             let Some(state) = states.iter().find(|state| state.name == name) else {
                 if self.deleted.insert(name.clone()) {
                     // To make it again would apply everything a second time.
@@ -343,7 +343,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
                 continue;
             };
             // What keeps it from one projection keeps it from no other.
-            let looked = self.look_at(&member, state, end).await;
+            let looked = self.look_after(&member, state, end).await;
             outcome = outcome.and(looked.map_err(|error| self.store(error)));
             observe::standing_still(&name, self.worker.health.standing_still(&name));
         }
@@ -351,9 +351,9 @@ impl<'a, S: EventSource> Shift<'a, S> {
     }
 
     async fn register(&self) -> Result<(), WorkerError> {
-        for Member { drive, partitions } in &self.worker.projections {
-            drive.check_filter().map_err(|error| self.store(error))?;
-            match self.answered(self.register_one(&drive.name(), *partitions)).await {
+        for Member { projection, partitions } in &self.worker.projections {
+            projection.check_filter().map_err(|error| self.store(error))?;
+            match self.answered(self.register_one(&projection.name(), *partitions)).await {
                 Ok(()) => {}
                 Err(CheckpointError::Store(error)) => return Err(self.store(error)),
                 Err(error) => return Err(WorkerError::Checkpoint(error)),
@@ -382,7 +382,7 @@ impl<'a, S: EventSource> Shift<'a, S> {
     }
 
     /// Says that this worker is there, and claims or gives up what the shares ask for.
-    async fn look_at(
+    async fn look_after(
         &mut self,
         member: &Member,
         state: &ProjectionState,

@@ -31,7 +31,7 @@ where
     assert_eq!(stage.checkpoint("p", Partition::ALL).await, log[19].position());
 }
 
-/// The next run takes up the checkpoint, and another projection has its own.
+/// The next run loads the checkpoint, and another projection has its own.
 pub async fn a_projection_goes_on_where_it_stopped<H: Harness>(harness: H)
 where
     H::Source: Clone,

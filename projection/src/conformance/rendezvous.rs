@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use es::{EventSource, StoreError};
 use tokio::sync::Barrier;
 
-/// The transaction that handles the first batch; the one before takes up the checkpoint.
+/// The transaction that handles the first batch; the one before loads the checkpoint.
 const FIRST_BATCH: usize = 1;
 
 /// Delays the transaction of the first batch until the other processor is there as well.

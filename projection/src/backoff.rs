@@ -22,12 +22,12 @@ const TOLD_AFTER: usize = 3;
 
 /// What went wrong in a row.
 #[derive(Debug, Default)]
-pub(super) struct Setbacks {
+pub(super) struct Backoff {
     pub(super) count: usize,
     pauses: Option<(bool, ExponentialBackoff)>,
 }
 
-impl Setbacks {
+impl Backoff {
     /// The pause before the next attempt: exponential, capped, with jitter, without an end.
     pub(super) fn next(&mut self, is_at_event: bool) -> Duration {
         self.count = self.count.saturating_add(1);

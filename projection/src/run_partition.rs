@@ -7,10 +7,10 @@ use es::{EventSource, Partition, ProjectionName, StoreError};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use crate::run::{Ended, Hold};
+use crate::run::{Ended, Ownership};
 use crate::{Processor, ProcessorError, Projection};
 
-pub(super) trait Drive: Send + Sync {
+pub(super) trait RunPartition: Send + Sync {
     fn name(&self) -> ProjectionName;
 
     /// How long an event or a batch may take.
@@ -18,15 +18,15 @@ pub(super) trait Drive: Send + Sync {
 
     fn check_filter(&self) -> Result<(), StoreError>;
 
-    fn drive(
+    fn run_partition(
         self: Arc<Self>,
         partition: Partition,
-        hold: Hold,
+        ownership: Ownership,
         shutdown: CancellationToken,
     ) -> BoxFuture<'static, Result<Ended, ProcessorError>>;
 }
 
-impl<S, P> Drive for Processor<S, P>
+impl<S, P> RunPartition for Processor<S, P>
 where
     S: EventSource,
     P: Projection<S::Connection>,
@@ -43,12 +43,12 @@ where
         self.projection.filter().check()
     }
 
-    fn drive(
+    fn run_partition(
         self: Arc<Self>,
         partition: Partition,
-        hold: Hold,
+        ownership: Ownership,
         shutdown: CancellationToken,
     ) -> BoxFuture<'static, Result<Ended, ProcessorError>> {
-        Box::pin(async move { self.run_leased(partition, hold, shutdown).await })
+        Box::pin(async move { self.run_leased(partition, ownership, shutdown).await })
     }
 }
