@@ -31,7 +31,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use projection::{EventContext, HandlerError, Projection, Worker, admin, wait_for};
+use projection::{EventContext, HandlerError, Projection, Worker, operator, wait_for};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info_span, instrument};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -112,7 +112,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         wait_for(&*source, &Revenue.name(), position, Duration::from_secs(10)).await?;
     }
     // Looking at the projections sets the gauge of the lag.
-    admin::status(&*source).await?;
+    operator::status(&*source).await?;
     stop.cancel();
     working.await??;
     Ok(())

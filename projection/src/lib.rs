@@ -4,7 +4,7 @@
 //! a batch of events, handles them in a transaction, moves the checkpoint in that same
 //! transaction, and commits. A [`Runner`] drives many processors and stops them together. A
 //! [`Worker`] claims partitions, of any number of projections, by lease: start it in as many
-//! processes as you like, and they share the partitions evenly. [`admin`] is what an operator does:
+//! processes as you like, and they share the partitions evenly. [`operator`] is what an operator does:
 //! look, pause, reset, rescale, retry dead letters.
 //!
 //! **In the same database, effects are exactly once**: rows and checkpoint commit together, and
@@ -56,37 +56,21 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-pub mod admin;
-mod attempts;
-mod backoff;
-mod batch;
-mod blocked;
-mod claims;
 mod context;
-
+mod epoch;
 mod error;
 mod handler_error;
 mod health;
-mod horizon_watch;
-mod lag;
 mod limits;
 pub mod metrics;
 mod observe;
-mod pace;
+pub mod operator;
 mod policy;
 mod processor;
 mod projection;
-mod reading;
-mod rebalance;
-mod registration;
 mod rescale;
-mod run;
-mod run_partition;
-mod runner;
-mod survivor;
+mod transaction;
 mod user_code;
-mod wait;
-mod worker;
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -97,10 +81,7 @@ pub use handler_error::{
     HandlerError, HandlerNeverEnded, HandlerPanicked, HandlerTimedOut, Permanent, Retryable,
 };
 pub use health::{Health, Trouble};
-pub use lag::{PartitionLag, lag};
+pub use operator::{PartitionLag, WaitError, lag, wait_for, wait_for_stream};
 pub use policy::{FailurePolicy, Retries};
-pub use processor::Processor;
+pub use processor::{Processor, Runner, Worker};
 pub use projection::Projection;
-pub use runner::Runner;
-pub use wait::{WaitError, wait_for, wait_for_stream};
-pub use worker::Worker;

@@ -1,5 +1,21 @@
 //! Drives one partition of a projection.
 
+mod attempts;
+mod backoff;
+mod batch;
+mod blocked;
+mod claims;
+mod horizon_watch;
+mod pace;
+mod read;
+mod rebalance;
+mod registration;
+mod run;
+mod run_partition;
+mod runner;
+mod survivor;
+mod worker;
+
 use std::fmt;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -12,9 +28,11 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span, warn};
 
+use self::horizon_watch::HorizonWatch;
+use self::run::{Ended, Ownership, Run, Until};
+pub use self::runner::Runner;
+pub use self::worker::Worker;
 use crate::health::Health;
-use crate::horizon_watch::HorizonWatch;
-use crate::run::{Ended, Ownership, Run, Until};
 use crate::{ProcessorError, Projection};
 
 /// Drives one partition of a projection: the whole projection unless told otherwise.

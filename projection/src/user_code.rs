@@ -8,10 +8,27 @@ use es::{Cause, EventSource};
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use crate::attempts::Failed;
-use crate::handler_error::{HandlerTimedOut, said};
+use crate::handler_error::{HandlerTimedOut, Said, said};
 use crate::limits::{NOTE_TIME_MAX, answered_within};
 use crate::{HandlerError, HandlerPanicked};
+
+/// Why the handler's work on an event, or a batch, came to nothing.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: HandlerError,
+    pub(crate) cause: Cause,
+    pub(crate) said: Option<Said>,
+}
+
+impl Failed {
+    /// Whether another transaction may succeed.
+    pub(crate) fn is_undone(&self) -> bool {
+        match self.said {
+            Some(said) => said == Said::Retryable,
+            None => self.cause > Cause::Statement,
+        }
+    }
+}
 
 /// Whose fault an error is, as it says, or as the transaction says that it happened in.
 pub(crate) async fn failed_in<S: EventSource>(

@@ -370,7 +370,7 @@ async fn the_granted_user_appends_and_projects() {
     let source = Arc::new(MySqlSource::new(pool.clone(), store));
     let processor = Processor::new(Arc::clone(&source), Arc::new(Nothing));
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it may project");
-    let status = projection::admin::status(&*source).await.expect("an answer");
+    let status = projection::operator::status(&*source).await.expect("an answer");
     assert_eq!(status.len(), 1, "it is registered");
     pool.close().await;
     run(&mut owner, format!("drop user {user}")).await;

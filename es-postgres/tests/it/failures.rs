@@ -306,7 +306,7 @@ async fn an_event_whose_sql_aborts_the_transaction_is_parked() {
     let processor = Processor::new(Arc::clone(&source), Arc::clone(&projection));
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it goes on");
     let (name, start) = (projection.name(), es::Position::START);
-    let letters = projection::admin::dead_letters(&*source, &name, start, 100).await;
+    let letters = projection::operator::dead_letters(&*source, &name, start, 100).await;
     let letters = letters.expect("the dead letters");
     assert_eq!(letters[0].position.get(), 5);
     let error = letters[0].error.as_deref().expect("what it failed with");

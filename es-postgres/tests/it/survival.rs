@@ -13,7 +13,7 @@ use es_postgres::sqlx::{self, AssertSqlSafe, PgConnection, PgPool};
 use futures_util::future::{Either, select};
 use projection::conformance::{Recorder, append_numbers};
 use projection::{EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries};
-use projection::{Worker, admin, wait_for};
+use projection::{Worker, operator, wait_for};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -130,7 +130,7 @@ impl Shop {
                 let name = ProjectionName::new(name).expect("a valid name");
                 let handled = wait_for(&*self.source, &name, end, PATIENCE).await;
                 if let Err(error) = handled {
-                    let status = admin::status_of(&*self.source, &name).await;
+                    let status = operator::status_of(&*self.source, &name).await;
                     panic!("{name}: {error:?}: {status:#?}");
                 }
             }
@@ -153,7 +153,7 @@ impl Shop {
 
     async fn letters(&self) -> Vec<DeadLetter> {
         let name = ProjectionName::new("p").expect("a valid name");
-        let letters = admin::dead_letters(&*self.source, &name, Position::START, 100).await;
+        let letters = operator::dead_letters(&*self.source, &name, Position::START, 100).await;
         letters.expect("the dead letters")
     }
 }

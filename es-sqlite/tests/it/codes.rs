@@ -12,7 +12,7 @@ use es::{
 };
 use es_sqlite::{SqliteEventStore, SqliteSource, sqlx};
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, admin,
+    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, operator,
 };
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::sqlite::SqlitePoolOptions;
@@ -248,7 +248,7 @@ async fn a_full_disk_is_waited_for() {
     let rows: i64 =
         sqlx::query_scalar("select count(*) from large").fetch_one(&pool).await.expect("counted");
     assert_eq!(rows, 6);
-    let letters = admin::dead_letters(&*source, &large.name(), Position::START, 10).await;
+    let letters = operator::dead_letters(&*source, &large.name(), Position::START, 10).await;
     assert_eq!(letters.expect("listed"), [], "no event is parked");
 }
 

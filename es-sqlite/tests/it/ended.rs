@@ -9,7 +9,7 @@ use es::{
 };
 use es_sqlite::{SqliteEventStore, SqliteSource, sqlx};
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, admin,
+    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, operator,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection, SqliteConnection, SqlitePool};
@@ -266,7 +266,7 @@ async fn an_event_whose_error_ends_the_transaction_is_parked_and_the_rest_goes_o
     let processor = Processor::new(Arc::clone(&source), Arc::new(Numbers));
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it goes on");
     assert_usable(&pool, "after the processor").await;
-    let letters = admin::dead_letters(&*source, &Numbers.name(), Position::START, 10).await;
+    let letters = operator::dead_letters(&*source, &Numbers.name(), Position::START, 10).await;
     let positions: Vec<_> = letters.expect("listed").iter().map(|letter| letter.position).collect();
     assert_eq!(positions, [Position::from(4)]);
     let numbers: Vec<i64> = sqlx::query_scalar("select number from numbers order by number")

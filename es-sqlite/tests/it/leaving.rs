@@ -8,7 +8,7 @@ use es::{ProjectionName, WorkerId};
 use es_sqlite::SqliteSource;
 use es_sqlite::sqlx::{Connection, SqliteConnection};
 use projection::conformance::Recorder;
-use projection::{Processor, Worker, admin};
+use projection::{Processor, Worker, operator};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ fn name() -> ProjectionName {
 }
 
 async fn workers(source: &SqliteSource) -> Vec<WorkerId> {
-    let status = admin::status_of(source, &name()).await.expect("a status");
+    let status = operator::status_of(source, &name()).await.expect("a status");
     status.map(|status| status.workers).unwrap_or_default()
 }
 

@@ -12,7 +12,7 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
 use es::{EventSource, HorizonHolder, Position, ProjectionName};
-use projection::admin::{self, PartitionStatus, ProjectionStatus};
+use projection::operator::{self, PartitionStatus, ProjectionStatus};
 use projection::{Health, Trouble};
 use serde::Serialize;
 
@@ -45,7 +45,7 @@ async fn projections<B: Backend>(
     State(orders): State<Arc<Orders<B>>>,
 ) -> Result<Json<Vec<Shown>>, OrderError> {
     let source = orders.backend().source();
-    let all = admin::status(&**source).await.map_err(|error| orders.failed(error))?;
+    let all = operator::status(&**source).await.map_err(|error| orders.failed(error))?;
     let now = Utc::now();
     Ok(Json(all.iter().map(|one| Shown::new(one, now)).collect()))
 }
@@ -75,9 +75,9 @@ async fn set_paused<B: Backend>(
     let store = source.store();
     let mut tx = source.begin().await.map_err(|error| orders.failed(error))?;
     let is_known = if is_paused {
-        admin::pause(store, &mut tx, &name).await
+        operator::pause(store, &mut tx, &name).await
     } else {
-        admin::resume(store, &mut tx, &name).await
+        operator::resume(store, &mut tx, &name).await
     };
     let is_known = is_known.map_err(|error| orders.failed(error))?;
     source.commit(tx).await.map_err(|error| orders.failed(error))?;

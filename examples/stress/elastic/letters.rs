@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use es::{Position, StreamId};
 use projection::Projection;
-use projection::admin::{self, DeadLetterError, RetriedLetters};
+use projection::operator::{self, DeadLetterError, RetriedLetters};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -52,7 +52,7 @@ impl Letters {
         let source = &**backend.source();
         let effects = Effects::<B>::with_poison();
         let found =
-            admin::dead_letters(source, &effects.name(), Position::START, LETTERS_MAX).await;
+            operator::dead_letters(source, &effects.name(), Position::START, LETTERS_MAX).await;
         let found = match found {
             Err(error) if error.is_retryable() => return Ok(true),
             found => found?,
@@ -63,7 +63,7 @@ impl Letters {
             if halt.is_cancelled() {
                 break;
             }
-            match admin::retry(source, &effects, stream).await {
+            match operator::retry(source, &effects, stream).await {
                 Ok(RetriedLetters::Handled(handled)) => self.handled += handled,
                 Ok(RetriedLetters::Failed { handled, .. }) => {
                     self.handled += handled;

@@ -7,7 +7,7 @@ use anyhow::bail;
 use es::adapter::ProjectionStore;
 use es::{EventSource, ProjectionName, StoreError};
 use projection::Projection;
-use projection::admin::{self, Rescaled};
+use projection::operator::{self, Rescaled};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -69,7 +69,7 @@ async fn rescale<B: Backend>(backend: &B, population: &Population, to: u16) -> a
                 _ => Rescaled::Draining,
             })
         } else {
-            admin::rescale(source, &name, to).await
+            operator::rescale(source, &name, to).await
         };
         population.rescaling(false);
         match progress {

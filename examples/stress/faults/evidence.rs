@@ -1,7 +1,7 @@
 //! What is there in the end, by SQL of this program's own.
 
 use es::{EventSource, EventStore, Horizon, Position, ProjectionName};
-use projection::admin;
+use projection::operator;
 use uuid::Uuid;
 
 use super::PROJECTIONS;
@@ -41,7 +41,7 @@ impl Evidence {
         let mut projections = Vec::new();
         for (name, _) in PROJECTIONS {
             let projection = ProjectionName::new(name)?;
-            let letters = admin::dead_letters(source, &projection, Position::START, LETTERS_MAX);
+            let letters = operator::dead_letters(source, &projection, Position::START, LETTERS_MAX);
             let letters = letters.await?;
             projections.push(Projected {
                 name: name.to_owned(),

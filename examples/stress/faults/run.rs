@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use es::{Position, ProjectionName};
 use fastrand::Rng;
-use projection::{admin, wait_for};
+use projection::{operator, wait_for};
 use tokio::sync::RwLock;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -254,7 +254,7 @@ async fn drop_futures<B: Faulty>(
     while !over.is_cancelled() {
         let patience = Duration::from_micros(rng.u64(0..15_000));
         let dropped = match rng.u8(0..3) {
-            0 => timeout(patience, admin::status(source)).await.is_err(),
+            0 => timeout(patience, operator::status(source)).await.is_err(),
             1 => timeout(patience, projection::lag(source, &name)).await.is_err(),
             _ => {
                 let far = Position::MAX;

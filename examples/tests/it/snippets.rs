@@ -8,7 +8,7 @@ use es::{Event, EventStore, ExpectedVersion, PersistedEvent, Position, Projectio
 use es_sqlite::sqlx::{self, SqliteConnection, SqlitePool, sqlite::SqlitePoolOptions};
 use es_sqlite::{SqliteEventStore, SqliteSource};
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, Worker, admin,
+    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, Worker, operator,
     wait_for,
 };
 use tokio_util::sync::CancellationToken;
@@ -91,7 +91,7 @@ async fn the_readmes_worker_runs() -> TestResult {
     });
 
     wait_for(&*source, &revenue.name(), appended.last_position(), time_max).await?; // read your own writes
-    admin::rescale(&*source, &revenue.name(), 8).await?; // while they run
+    operator::rescale(&*source, &revenue.name(), 8).await?; // while they run
 
     shutdown.cancel();
     running.await??;
@@ -142,15 +142,15 @@ async fn an_event_that_fails_is_parked_and_handled_after_all() -> TestResult {
     let revenue = counter("revenue");
     let name = revenue.name();
 
-    for letter in admin::dead_letters(&*source, &name, Position::START, 100).await? {
+    for letter in operator::dead_letters(&*source, &name, Position::START, 100).await? {
         println!("{}: {} attempts, {:?}", letter.position, letter.attempts, letter.error);
     }
     // The bug is mended: handle the stream's dead letters in their order.
-    let retried = admin::retry(&*source, &revenue, &order).await?;
+    let retried = operator::retry(&*source, &revenue, &order).await?;
 
     println!("{retried:?}");
     assert_eq!(count(&pool, "revenue").await?, 2);
-    assert!(admin::dead_letters(&*source, &name, Position::START, 100).await?.is_empty());
+    assert!(operator::dead_letters(&*source, &name, Position::START, 100).await?.is_empty());
     Ok(())
 }
 
@@ -172,17 +172,17 @@ async fn a_partition_is_let_past_the_event_it_stands_still_at() -> TestResult {
     let stopped = processor.run_until_caught_up(CancellationToken::new()).await;
     assert!(stopped.is_err(), "it stands still");
 
-    let status = admin::status_of(&*source, &name).await?.expect("it is registered");
+    let status = operator::status_of(&*source, &name).await?.expect("it is registered");
     for partition in &status.partitions {
         let state = &partition.state;
         println!("{}: {:?}, {:?}", state.partition, state.failing_position, state.last_error);
     }
     // Partition 0 goes on after the event, which is a dead letter now.
-    let skipped = admin::skip_failing(&*source, &name, 0).await?;
+    let skipped = operator::skip_failing(&*source, &name, 0).await?;
 
     assert_eq!(status.partitions[0].state.failing_position, Some(skipped));
     processor.run_until_caught_up(CancellationToken::new()).await?;
     assert_eq!(count(&pool, "revenue").await?, 1);
-    assert_eq!(admin::dead_letters(&*source, &name, Position::START, 9).await?.len(), 1);
+    assert_eq!(operator::dead_letters(&*source, &name, Position::START, 9).await?.len(), 1);
     Ok(())
 }

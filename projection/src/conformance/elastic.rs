@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Frozen;
 use super::fixture::{Recorder, Stage, append_numbers, append_stubbornly, batch};
-use crate::admin::{self, ProjectionStatus, Rescaled};
+use crate::operator::{self, ProjectionStatus, Rescaled};
 use crate::{EventContext, HandlerError, Processor, Projection, Worker};
 
 /// Long enough not to expire by accident on a busy machine, short enough to wait for.
@@ -52,7 +52,7 @@ where
     }
 
     async fn status(&self) -> Option<ProjectionStatus> {
-        admin::status_of(&*self.source, &name()).await.expect("the status")
+        operator::status_of(&*self.source, &name()).await.expect("the status")
     }
 
     /// Waits until the owners of all partitions, with leases that last, are as wanted.
@@ -84,7 +84,7 @@ where
 fn owners(status: &ProjectionStatus) -> Vec<(&str, usize)> {
     let mut owners: Vec<(&str, usize)> = Vec::new();
     for id in &status.workers {
-        let is_its = |one: &&admin::PartitionStatus| {
+        let is_its = |one: &&operator::PartitionStatus| {
             one.state.owner.as_ref() == Some(id) && !one.state.is_free()
         };
         let count = status.partitions.iter().filter(is_its).count();
@@ -262,7 +262,7 @@ where
             let start = Instant::now();
             // Somebody else may hold a lock at the moment.
             while !matches!(
-                admin::rescale(&*stage.source, &name(), total).await,
+                operator::rescale(&*stage.source, &name(), total).await,
                 Ok(Rescaled::Done | Rescaled::Draining)
             ) {
                 assert!(start.elapsed() < PATIENCE, "{total}");
@@ -295,7 +295,7 @@ where
 {
     let stage = Stage::new(harness).await;
     let rescale =
-        async |total| admin::rescale(&*stage.source, &name(), total).await.expect("an answer");
+        async |total| operator::rescale(&*stage.source, &name(), total).await.expect("an answer");
     assert_eq!(rescale(2).await, Rescaled::Unknown);
     append_numbers(&stage.store, 20).await;
     let recorder = stage.recorder("p");
@@ -384,7 +384,7 @@ where
         }
         projection.is_cured.store(true, Ordering::Relaxed);
         let mut tx = stage.source.begin().await.expect("a transaction");
-        let resumed = admin::resume(stage.source.store(), &mut tx, &name()).await;
+        let resumed = operator::resume(stage.source.store(), &mut tx, &name()).await;
         assert!(resumed.expect("resumed"));
         stage.source.commit(tx).await.expect("committed");
         stage.wait_until_handled().await;

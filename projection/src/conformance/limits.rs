@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers, batch};
 use super::handling::BatchSizes;
-use crate::admin;
+use crate::operator;
 
 /// A batch has one event more than fit in its limit in bytes, at most, and nothing is missed.
 pub async fn a_batch_ends_at_its_limit_in_bytes<H: Harness>(harness: H)
@@ -54,7 +54,7 @@ where
     let processor = stage.processor(&stage.recorder("p"));
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     let p = ProjectionName::new("p").expect("a valid name");
-    let status = admin::status_of(&*stage.source, &p).await.expect("the status");
+    let status = operator::status_of(&*stage.source, &p).await.expect("the status");
     let status = status.expect("it is there");
     let partition = &status.partitions[0];
     assert!(partition.lag >= 3, "{status:?}");

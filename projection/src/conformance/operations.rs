@@ -10,7 +10,7 @@ use futures_util::future::join;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers};
-use crate::admin::{self, ResetTo};
+use crate::operator::{self, ResetTo};
 use crate::{
     EventContext, HandlerError, Processor, Projection, WaitError, Worker, wait_for, wait_for_stream,
 };
@@ -69,9 +69,9 @@ where
         let store = self.source.store();
         let mut tx = self.store.begin().await;
         let known = if is_paused {
-            admin::pause(store, &mut tx, name).await
+            operator::pause(store, &mut tx, name).await
         } else {
-            admin::resume(store, &mut tx, name).await
+            operator::resume(store, &mut tx, name).await
         };
         self.store.commit(tx).await;
         known.expect("an answer")
@@ -99,7 +99,7 @@ where
         let waited = wait_for(&*stage.source, &name, end, short).await;
         assert!(matches!(waited, Err(WaitError::TimedOut { .. })), "{waited:?}");
         assert_eq!(stage.handled("p").await.len(), 10);
-        let status = admin::status_of(&*stage.source, &name).await.expect("the status");
+        let status = operator::status_of(&*stage.source, &name).await.expect("the status");
         let status = status.expect("it is registered");
         assert!(status.state.is_paused && status.partitions.iter().all(|one| one.lag > 0));
         assert!(stage.set_paused(&name, false).await);
@@ -148,7 +148,7 @@ where
     let stop = CancellationToken::new();
     let reset = async |to| {
         let mut tx = stage.store.begin().await;
-        let reset = admin::reset(&*stage.source, &mut tx, &name, to).await;
+        let reset = operator::reset(&*stage.source, &mut tx, &name, to).await;
         stage.store.commit(tx).await;
         reset
     };
@@ -183,7 +183,7 @@ where
 {
     async fn wait_until_rebuilt(&self, name: &ProjectionName) {
         for _ in 0..1_000 {
-            let status = admin::status_of(&*self.source, name).await.expect("the status");
+            let status = operator::status_of(&*self.source, name).await.expect("the status");
             if status.expect("it is registered").rebuild().is_none() {
                 return;
             }
@@ -208,13 +208,13 @@ where
         stage.wait_until_all_is_handled(&name).await;
         for is_known in [true, false] {
             let mut tx = stage.store.begin().await;
-            let deleted = admin::delete(stage.source.store(), &mut tx, &name).await;
+            let deleted = operator::delete(stage.source.store(), &mut tx, &name).await;
             stage.store.commit(tx).await;
             assert_eq!(deleted.expect("an answer"), is_known);
         }
         append_numbers(&stage.store, 5).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        assert!(admin::status(&*stage.source).await.expect("the status").is_empty());
+        assert!(operator::status(&*stage.source).await.expect("the status").is_empty());
         stop.cancel();
     };
     let (ended, ()) = join(worker.run(stop.clone()), play).await;

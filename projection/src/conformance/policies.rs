@@ -12,7 +12,7 @@ use es::{
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers};
-use crate::admin::{self, RetriedLetters};
+use crate::operator::{self, RetriedLetters};
 use crate::{EventContext, FailurePolicy, HandlerError, ProcessorError, Projection, Retries};
 
 /// A recorder that cannot handle some events until it is cured, and notes its attempts.
@@ -94,7 +94,7 @@ where
 
     async fn letters(&self) -> Vec<DeadLetter> {
         let name = ProjectionName::new("p").expect("a valid name");
-        let letters = admin::dead_letters(&*self.source, &name, Position::START, 100).await;
+        let letters = operator::dead_letters(&*self.source, &name, Position::START, 100).await;
         letters.expect("the dead letters are read")
     }
 
@@ -135,20 +135,20 @@ where
     assert_eq!(*sick.attempts.lock().expect("no panic"), [(3, 1), (3, 1), (3, 2), (3, 3)]);
 
     let (stream, positions) = stage.sick_stream().await;
-    let again = admin::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    let again = operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
     let RetriedLetters::Failed { handled: 0, position, .. } = again else { panic!("{again:?}") };
     assert_eq!(position, positions[0]);
     assert_eq!(stage.letters().await[0].attempts, 4);
     assert_eq!(stage.letters().await.len(), positions.len());
 
     sick.cure();
-    let again = admin::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    let again = operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(n) if n == positions.len()), "{again:?}");
     assert!(stage.letters().await.is_empty());
     append_numbers(&stage.store, 10).await;
     stage.catch_up(&sick).await;
     stage.assert_handled_once("p", &EventFilter::default()).await;
-    let again = admin::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    let again = operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(0)), "{again:?}");
 }
 
@@ -167,7 +167,7 @@ where
     stage.catch_up(&sick).await;
     let (stream, positions) = stage.sick_stream().await;
     assert_eq!(stage.letters().await.len(), 4);
-    let again = admin::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    let again = operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
     let RetriedLetters::Failed { handled, position, source } = again else { panic!("{again:?}") };
     assert_eq!((handled, position), (2, positions[2]));
     assert_eq!(source.to_string(), "it is poison");
@@ -181,11 +181,11 @@ where
     for is_there in [true, false] {
         let mut tx = stage.store.begin().await;
         let store = stage.source.store();
-        let skipped = admin::skip(store, &mut tx, &name, positions[2]).await;
+        let skipped = operator::skip(store, &mut tx, &name, positions[2]).await;
         assert_eq!(skipped.expect("an answer"), is_there);
         stage.store.commit(tx).await;
     }
-    let again = admin::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    let again = operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(1)), "{again:?}");
     assert_eq!(stage.handled("p").await.len(), 19);
 }
@@ -203,7 +203,7 @@ where
     assert!(matches!(error, ProcessorError::Handler { .. }), "{error:?}");
     let attempts = sick.attempts.lock().expect("no panic").clone();
     assert_eq!(attempts, [(3, 1), (3, 1), (3, 2), (3, 3), (3, 4)], "in the batch, then alone");
-    let status = admin::status_of(&*stage.source, &sick.name()).await.expect("the status");
+    let status = operator::status_of(&*stage.source, &sick.name()).await.expect("the status");
     let partition = status.expect("it is registered").partitions.remove(0);
     assert_eq!(partition.state.attempts, 4);
     assert_eq!(partition.state.last_error.as_deref(), Some("it is \u{fffd} poison"));
@@ -212,7 +212,7 @@ where
     sick.cure();
     stage.catch_up(&sick).await;
     stage.assert_handled_once("p", &EventFilter::default()).await;
-    let status = admin::status_of(&*stage.source, &sick.name()).await.expect("the status");
+    let status = operator::status_of(&*stage.source, &sick.name()).await.expect("the status");
     let partition = status.expect("it is registered").partitions.remove(0);
     assert_eq!((partition.state.attempts, partition.state.last_error), (0, None));
     assert_eq!((partition.lag, partition.oldest_unhandled), (0, None));
@@ -239,6 +239,6 @@ where
     assert_eq!(stage.handled("p").await.len(), 5);
     sick.cure();
     let (stream, _) = stage.sick_stream().await;
-    admin::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
     stage.assert_handled_once("p", &EventFilter::default()).await;
 }

@@ -19,7 +19,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers};
-use crate::admin::{self, DeadLetterError, Rescaled, RetriedLetters};
+use crate::operator::{self, DeadLetterError, Rescaled, RetriedLetters};
 use crate::{EventContext, FailurePolicy, HandlerError, Projection, Retries};
 
 /// What becomes of the event with number 3.
@@ -107,7 +107,7 @@ where
 
     /// How often each dead letter was tried.
     async fn attempts(&self) -> Vec<u32> {
-        let letters = admin::dead_letters(&*self.source, &name(), Position::START, 100).await;
+        let letters = operator::dead_letters(&*self.source, &name(), Position::START, 100).await;
         let letters = letters.expect("the dead letters are read");
         letters.iter().map(|letter| letter.attempts).collect()
     }
@@ -195,16 +195,18 @@ where
         let (source, number) = (source.clone(), counted.fetch_add(1, Ordering::Relaxed));
         Box::pin(async move {
             let total = 2_u16 << number;
-            let came = admin::rescale(&source, &name(), total).await.expect("rescaled");
+            let came = operator::rescale(&source, &name(), total).await.expect("rescaled");
             assert_eq!(came, Rescaled::Done);
         })
     });
     let interposed = Interposed { inner: stage.store.source.clone(), before_begin };
-    let again = admin::retry(&interposed, &*troubled, &sick_stream()).await.expect("it is tried");
+    let again =
+        operator::retry(&interposed, &*troubled, &sick_stream()).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Failed { handled: 0, .. }), "{again:?}");
     assert_eq!(stage.attempts().await, [2, 0]);
     troubled.set(Trouble::Cured);
-    let again = admin::retry(&interposed, &*troubled, &sick_stream()).await.expect("it is tried");
+    let again =
+        operator::retry(&interposed, &*troubled, &sick_stream()).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(2)), "{again:?}");
     assert_eq!(rescales.load(Ordering::Relaxed), 3);
     stage.assert_handled_once("p", &EventFilter::default()).await;
@@ -240,14 +242,14 @@ where
         stage.store.commit(tx).await;
     };
     let stream = sick_stream();
-    let retry = stubbornly(|| admin::retry(&*stage.source, &*troubled, &stream));
+    let retry = stubbornly(|| operator::retry(&*stage.source, &*troubled, &stream));
     let (again, ()) = join(retry, rescale).await;
     assert!(matches!(again, RetriedLetters::Failed { handled: 0, .. }), "{again:?}");
     assert_eq!(stage.attempts().await, [2, 0]);
 
     let of_it = stage.store.stream(&stream).await;
     let position = of_it.events()[0].position();
-    assert_eq!(admin::rescale(&*stage.source, &name(), 1).await.expect("asked"), Rescaled::Done);
+    assert_eq!(operator::rescale(&*stage.source, &name(), 1).await.expect("asked"), Rescaled::Done);
     let mut tx = stage.store.begin().await;
     stage.split_in(&mut tx).await;
     let rescale = async {
@@ -256,7 +258,7 @@ where
     };
     let skip = stubbornly(async || {
         let mut tx = stage.source.begin().await?;
-        let skipped = admin::skip(stage.source.store(), &mut tx, &name(), position).await;
+        let skipped = operator::skip(stage.source.store(), &mut tx, &name(), position).await;
         match &skipped {
             Ok(_) => stage.source.commit(tx).await?,
             Err(_) => stage.source.rollback(tx).await?,
@@ -276,13 +278,13 @@ where
     let (stage, troubled) = Stage::with_dead_letters(harness).await;
     troubled.set(Trouble::Hangs);
     let (short, stream) = (Duration::from_millis(50), sick_stream());
-    let again = admin::retry_within(&*stage.source, &*troubled, &stream, short).await;
+    let again = operator::retry_within(&*stage.source, &*troubled, &stream, short).await;
     let again = again.expect("it is tried");
     let RetriedLetters::Failed { handled: 0, source, .. } = again else { panic!("{again:?}") };
     assert!(source.to_string().contains("took longer than 50ms"), "{source}");
     assert_eq!(stage.attempts().await, [2, 0], "it is noted");
     troubled.set(Trouble::Cured);
-    let again = admin::retry(&*stage.source, &*troubled, &stream).await.expect("it is tried");
+    let again = operator::retry(&*stage.source, &*troubled, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(2)), "{again:?}");
     stage.assert_handled_once("p", &EventFilter::default()).await;
 }
@@ -294,7 +296,7 @@ where
 {
     let (stage, troubled) = Stage::with_dead_letters(harness).await;
     troubled.set(Trouble::Deadlock);
-    let undone = admin::retry(&*stage.source, &*troubled, &sick_stream()).await;
+    let undone = operator::retry(&*stage.source, &*troubled, &sick_stream()).await;
     assert!(matches!(undone, Err(DeadLetterError::Undone { .. })), "{undone:?}");
     assert_eq!(stage.attempts().await, [1, 0]);
     assert_eq!(stage.handled("p").await.len(), 8);
@@ -312,11 +314,11 @@ where
     for times in 1..=3 {
         processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
         assert_eq!(stage.handled("p").await.len(), times * 10);
-        let status = admin::status_of(&*stage.source, &name()).await.expect("the status");
+        let status = operator::status_of(&*stage.source, &name()).await.expect("the status");
         let partitions = status.expect("it is registered").partitions;
         epochs.extend(partitions.iter().map(|one| one.state.epoch));
         let mut tx = stage.store.begin().await;
-        let is_deleted = admin::delete(stage.source.store(), &mut tx, &name()).await;
+        let is_deleted = operator::delete(stage.source.store(), &mut tx, &name()).await;
         assert!(is_deleted.expect("it is deleted"));
         stage.store.commit(tx).await;
     }

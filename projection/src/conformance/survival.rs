@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers, batch};
 use super::outage::Outage;
-use crate::admin::{self, SkipFailingError};
+use crate::operator::{self, SkipFailingError};
 use crate::{
     EventContext, FailurePolicy, HandlerError, Permanent, Processor, Projection, Retries,
     Retryable, Worker,
@@ -149,7 +149,7 @@ where
 
     pub(super) async fn letters_of(&self, of: &str) -> Vec<DeadLetter> {
         let name = ProjectionName::new(of).expect("a valid name");
-        let letters = admin::dead_letters(&*self.source, &name, Position::START, 100).await;
+        let letters = operator::dead_letters(&*self.source, &name, Position::START, 100).await;
         letters.expect("the dead letters are read")
     }
 
@@ -271,7 +271,8 @@ where
             let troubles = health.troubles();
             assert!(troubles.iter().any(|one| one.reason.contains("number 3")), "{troubles:?}");
             let told = async || {
-                let status = admin::status_of(&*stage.source, &name()).await.expect("the status");
+                let status =
+                    operator::status_of(&*stage.source, &name()).await.expect("the status");
                 let partition = &status.expect("it is there").partitions[0];
                 partition
                     .state
@@ -368,7 +369,7 @@ pub async fn an_event_that_killed_its_processes_is_not_tried_before_an_operator_
         assert!(stopped.to_string().contains("cannot handle event"), "{stopped}");
         assert_eq!(fated.calls(), 4);
     }
-    let shown = admin::status_of(&*stage.source, &name()).await.expect("the status");
+    let shown = operator::status_of(&*stage.source, &name()).await.expect("the status");
     let partition = &shown.expect("it is there").partitions[0].state;
     let error = partition.last_error.as_deref().unwrap_or_default();
     assert!(error.contains("3 processes ended"), "{error}");
@@ -376,7 +377,7 @@ pub async fn an_event_that_killed_its_processes_is_not_tried_before_an_operator_
 
     fated.cure();
     let mut tx = stage.source.begin().await.expect("a transaction");
-    admin::resume(stage.source.store(), &mut tx, &name()).await.expect("it is resumed");
+    operator::resume(stage.source.store(), &mut tx, &name()).await.expect("it is resumed");
     stage.source.commit(tx).await.expect("it commits");
     let processor = stage.processor(&fated);
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
@@ -439,13 +440,13 @@ where
         .run_while(&worker, async {
             until("it stands still", async || !health.is_well()).await;
             assert!(health.troubles()[0].stands_still);
-            let none = admin::skip_failing(&*stage.source, &name(), 7).await;
+            let none = operator::skip_failing(&*stage.source, &name(), 7).await;
             assert!(matches!(none, Err(SkipFailingError::UnknownPartition { .. })), "{none:?}");
             let other = ProjectionName::new("other").expect("a valid name");
             stage.wait_for_all("other").await;
-            let well = admin::skip_failing(&*stage.source, &other, 0).await;
+            let well = operator::skip_failing(&*stage.source, &other, 0).await;
             assert!(matches!(well, Err(SkipFailingError::NothingFails { .. })), "{well:?}");
-            let skipped = admin::skip_failing(&*stage.source, &name(), 0).await;
+            let skipped = operator::skip_failing(&*stage.source, &name(), 0).await;
             assert_eq!(skipped.expect("it fails there"), poison);
             stage.wait_for_all("p").await;
             until("all is well", async || health.is_well()).await;

@@ -16,7 +16,7 @@ use super::Frozen;
 use super::fixture::{Recorder, Stage, append_numbers};
 use super::outage::Outage;
 use super::survival::{name, retries, until};
-use crate::admin::{self, ResetTo};
+use crate::operator::{self, ResetTo};
 use crate::{EventContext, FailurePolicy, HandlerError, Processor, Projection, Worker};
 
 /// Long enough for a process to come back in a third of it on a busy machine.
@@ -87,7 +87,8 @@ where
             until("it is cut off", async || calls.load(Ordering::SeqCst) == cut_off).await;
             let (gone, other) = if a.is_off() { (&a, "b") } else { (&b, "a") };
             let is_taken_over = async || {
-                let status = admin::status_of(&*stage.source, &name()).await.expect("the status");
+                let status =
+                    operator::status_of(&*stage.source, &name()).await.expect("the status");
                 let owner = status.and_then(|status| status.partitions[0].state.owner.clone());
                 owner.is_some_and(|owner| owner.as_str() == other)
             };
@@ -153,7 +154,7 @@ where
         frozen.frozen().await;
         let mut tx = stage.source.begin().await.expect("a transaction");
         let (of, to) = (name(), ResetTo::Position(reached));
-        let reset = admin::reset(&*stage.source, &mut tx, &of, to).await;
+        let reset = operator::reset(&*stage.source, &mut tx, &of, to).await;
         reset.expect("it is reset").expect("it is there");
         stage.source.commit(tx).await.expect("it commits");
         frozen.thaw();

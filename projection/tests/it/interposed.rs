@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use es::conformance::{Fixture, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
 use es::{PersistedEvent, ProjectionName, StoreError, StreamId};
-use projection::admin::{self, DeadLetterError, Rescaled, RetriedLetters};
 use projection::conformance::append_numbers;
+use projection::operator::{self, DeadLetterError, Rescaled, RetriedLetters};
 use projection::{EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries};
 use tokio_util::sync::CancellationToken;
 
@@ -56,7 +56,7 @@ impl Rescaler {
             // not there at all.
             let before = self.rescales.fetch_add(1, Ordering::Relaxed);
             let total = if before.is_multiple_of(2) { 9 } else { 1 };
-            let rescaled = admin::rescale(&self.inner, &name(), total).await.expect("rescaled");
+            let rescaled = operator::rescale(&self.inner, &name(), total).await.expect("rescaled");
             assert_eq!(rescaled, Rescaled::Done);
         }
     }
@@ -84,13 +84,13 @@ async fn a_retry_looks_again_after_a_rescale() {
         }),
     );
     let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
-    let again = admin::retry(&store, &Sick, &stream).await.expect("it is tried");
+    let again = operator::retry(&store, &Sick, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Failed { handled: 0, .. }), "{again:?}");
     assert_eq!(operator.rescales.load(Ordering::Relaxed), 3);
 
     // There is an end to it, and what it says harms nobody.
     operator.rescales_left.store(u16::MAX, Ordering::Relaxed);
-    let again = admin::retry(&store, &Sick, &stream).await.expect_err("it gives up");
+    let again = operator::retry(&store, &Sick, &stream).await.expect_err("it gives up");
     let DeadLetterError::Store(StoreError::Retryable { source, .. }) = again else {
         panic!("{again:?}")
     };

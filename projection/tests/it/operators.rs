@@ -13,8 +13,8 @@ use es::{
     Event, EventSource, Partition, PersistedEvent, Position, ProjectionName, StoreError, StreamId,
 };
 use futures_util::future::{BoxFuture, join};
-use projection::admin::{self, DeadLetterError, ResetTo, RetriedLetters};
 use projection::conformance::append_numbers;
+use projection::operator::{self, DeadLetterError, ResetTo, RetriedLetters};
 use projection::{
     EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, Worker,
 };
@@ -165,15 +165,15 @@ async fn a_letter_that_was_handled_does_not_come_back() {
     let after_rollback: Hook = Box::new(move || {
         let (inner, same) = (inner.clone(), same.clone());
         Box::pin(async move {
-            let handled = admin::retry(&inner, &Noting::default(), &same).await;
+            let handled = operator::retry(&inner, &Noting::default(), &same).await;
             assert!(matches!(handled.expect("tried"), RetriedLetters::Handled(_)));
         })
     });
     let hooked = Hooked { after_rollback: Some(after_rollback), ..Hooked::new(&store) };
-    let failed = admin::retry(&hooked, &*sick, &stream).await.expect("it is tried");
+    let failed = operator::retry(&hooked, &*sick, &stream).await.expect("it is tried");
     assert!(matches!(failed, RetriedLetters::Failed { .. }), "{failed:?}");
     sick.is_sick.store(false, Ordering::SeqCst);
-    let again = admin::retry(&store, &*sick, &stream).await.expect("it is tried");
+    let again = operator::retry(&store, &*sick, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(0)), "{again:?}");
     let mut rows = store.connect().rows("p").expect("rows");
     rows.sort_unstable();
@@ -189,9 +189,9 @@ async fn a_transaction_that_is_lost_in_a_retry_is_not_the_events_fault() {
     catch_up(&store, &sick, Partition::ALL).await;
     let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
     let hooked = Hooked { is_lost: true, ..Hooked::new(&store) };
-    let undone = admin::retry(&hooked, &*sick, &stream).await;
+    let undone = operator::retry(&hooked, &*sick, &stream).await;
     assert!(matches!(undone, Err(DeadLetterError::Undone { .. })), "{undone:?}");
-    let letters = admin::dead_letters(&store, &name(), Position::START, 1).await;
+    let letters = operator::dead_letters(&store, &name(), Position::START, 1).await;
     assert_eq!(letters.expect("the dead letters are read")[0].attempts, 1);
 }
 
@@ -209,7 +209,7 @@ async fn a_retry_of_large_events_takes_several_transactions() {
     let sick = Arc::new(Noting { is_sick: true.into(), ..Noting::default() });
     catch_up(&store, &sick, Partition::ALL).await;
     let (hooked, cured) = (Hooked::new(&store), Noting::default());
-    let again = admin::retry(&hooked, &cured, &stream).await.expect("it is tried");
+    let again = operator::retry(&hooked, &cured, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(4)), "{again:?}");
     assert_eq!(hooked.begins.load(Ordering::SeqCst), 2);
 }
@@ -224,7 +224,7 @@ async fn a_retry_that_takes_long_takes_several_transactions() {
     let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
     let slow = Noting { takes: Duration::from_secs(40), ..Noting::default() };
     let hooked = Hooked::new(&store);
-    let again = admin::retry(&hooked, &slow, &stream).await.expect("it is tried");
+    let again = operator::retry(&hooked, &slow, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(5)), "{again:?}");
     assert_eq!(hooked.begins.load(Ordering::SeqCst), 3, "60 seconds, so two events each");
     assert_eq!(store.connect().rows("p").expect("rows").len(), 25);
@@ -247,13 +247,13 @@ async fn what_was_not_handled_before_a_reset_is_no_replay_after_it() {
 
     let mut tx = EventSource::begin(&store).await.expect("a transaction");
     let start = ResetTo::Position(Position::START);
-    admin::reset(&store, &mut tx, &name(), start).await.expect("reset");
+    operator::reset(&store, &mut tx, &name(), start).await.expect("reset");
     EventSource::commit(&store, tx).await.expect("committed");
-    admin::rescale(&store, &name(), 3).await.expect("rescaled");
+    operator::rescale(&store, &name(), 3).await.expect("rescaled");
     for index in 0..2 {
         catch_up(&store, &projection, partition(index, 2)).await;
     }
-    admin::rescale(&store, &name(), 3).await.expect("rescaled");
+    operator::rescale(&store, &name(), 3).await.expect("rescaled");
     for index in 0..3 {
         catch_up(&store, &projection, partition(index, 3)).await;
     }
@@ -271,13 +271,13 @@ async fn a_late_worker_does_not_undo_what_an_operator_asked_for() {
     append(&store, 10).await;
     let projection = Arc::new(Noting::default());
     catch_up(&store, &projection, partition(0, 2)).await;
-    admin::rescale(&store, &name(), 3).await.expect("it begins");
+    operator::rescale(&store, &name(), 3).await.expect("it begins");
     catch_up(&store, &projection, partition(1, 2)).await;
     let inner = store.clone();
     let operator: Hook = Box::new(move || {
         let inner = inner.clone();
         Box::pin(async move {
-            admin::rescale(&inner, &name(), 4).await.expect("another number");
+            operator::rescale(&inner, &name(), 4).await.expect("another number");
         })
     });
     // The first is the registration, the second the completion.
@@ -288,7 +288,7 @@ async fn a_late_worker_does_not_undo_what_an_operator_asked_for() {
         .with_projection(&projection, NonZeroU16::MIN);
     let watch = async {
         let total = async || {
-            let status = admin::status_of(&store, &name()).await.expect("the status");
+            let status = operator::status_of(&store, &name()).await.expect("the status");
             let status = status.expect("it is registered");
             let is_claimed = status.partitions.iter().all(|one| one.state.owner.is_some());
             (status.state.partition_total, is_claimed)

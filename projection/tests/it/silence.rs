@@ -16,8 +16,8 @@ use es::conformance::{Fixture, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
 use es::{EventSource, PersistedEvent, Position, ProjectionName};
 use futures_util::future::join;
-use projection::admin;
 use projection::conformance::append_numbers;
+use projection::operator;
 use projection::{
     EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, Worker,
 };
@@ -146,7 +146,7 @@ impl Stage {
         let mut conn = self.store.acquire().await.expect("a connection");
         let mut handled = conn.rows("p").expect("rows");
         handled.sort_unstable();
-        let letters = admin::dead_letters(&self.store, &name(), Position::START, 100).await;
+        let letters = operator::dead_letters(&self.store, &name(), Position::START, 100).await;
         let letters =
             letters.expect("letters").iter().map(|letter| letter.position.get()).collect();
         let all = [handled, letters];
@@ -173,11 +173,11 @@ impl Stage {
 
     async fn rescale(&self) {
         let rescaled = async {
-            while admin::rescale(&self.store, &name(), 3).await.is_err() {
+            while operator::rescale(&self.store, &name(), 3).await.is_err() {
                 sleep(Duration::from_millis(250)).await;
             }
             loop {
-                let statuses = admin::status(&self.store).await.expect("the status");
+                let statuses = operator::status(&self.store).await.expect("the status");
                 if statuses.iter().all(|status| status.partitions.len() == 3) {
                     return;
                 }
@@ -195,11 +195,11 @@ impl Stage {
         let other = Arc::new(Watched::new(&self.store, Box::new(|_, _| Box::pin(async {}))));
         let other = worker(&other);
         let shared = async {
-            let is_its = |partition: &admin::PartitionStatus| {
+            let is_its = |partition: &operator::PartitionStatus| {
                 partition.state.owner.as_ref() == Some(other.id())
             };
             loop {
-                let statuses = admin::status(&self.store).await.expect("the status");
+                let statuses = operator::status(&self.store).await.expect("the status");
                 if statuses.iter().any(|status| status.partitions.iter().any(is_its)) {
                     break;
                 }

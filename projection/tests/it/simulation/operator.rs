@@ -6,7 +6,7 @@ use std::time::Duration;
 use es::adapter::ProjectionStore;
 use es::memory::{MemoryConnection, MemoryStore};
 use es::{EventSource, Position, StoreError, StreamId};
-use projection::admin::{self, DeadLetterError, ResetTo, RetriedLetters, SkipFailingError};
+use projection::operator::{self, DeadLetterError, ResetTo, RetriedLetters, SkipFailingError};
 use tokio::time::sleep;
 
 use super::chaos::{Chaos, Gate};
@@ -53,24 +53,24 @@ impl Operator {
     /// Whether the projection is paused now.
     pub(super) async fn pause(&self) -> bool {
         let (store, name) = (&self.store, &self.patient.name);
-        self.transact(async |tx| admin::pause(store, tx, name).await).await == Some(true)
+        self.transact(async |tx| operator::pause(store, tx, name).await).await == Some(true)
     }
 
     /// Lets go on what is paused or stands still. It does not stop before it has.
     pub(super) async fn resume(&self) {
         let (store, name) = (&self.store, &self.patient.name);
-        while self.transact(async |tx| admin::resume(store, tx, name).await).await.is_none() {}
+        while self.transact(async |tx| operator::resume(store, tx, name).await).await.is_none() {}
     }
 
     pub(super) async fn rescale(&self, total: u16) {
         // A lock that somebody holds is an operator's bad luck.
-        let rescaled = admin::rescale(&self.store, &self.patient.name, total).await;
+        let rescaled = operator::rescale(&self.store, &self.patient.name, total).await;
         assert!(rescaled.as_ref().err().is_none_or(StoreError::is_retryable), "{rescaled:?}");
     }
 
     /// Lets a partition past the event that it stands still at, or that it is about to try again.
     pub(super) async fn skip_failing(&self, partition: u16) {
-        match admin::skip_failing(&self.store, &self.patient.name, partition).await {
+        match operator::skip_failing(&self.store, &self.patient.name, partition).await {
             Ok(_)
             | Err(
                 SkipFailingError::NothingFails { .. } | SkipFailingError::UnknownPartition { .. },
@@ -93,7 +93,7 @@ impl Operator {
         )]
         let to = Position::try_from((horizon as f64 * part) as i64).expect("a position");
         self.transact(async |tx| {
-            if admin::reset(store, tx, name, ResetTo::Position(to)).await?.is_none() {
+            if operator::reset(store, tx, name, ResetTo::Position(to)).await?.is_none() {
                 return Ok::<(), StoreError>(());
             }
             Entry::ResetTo(to).write(tx, name)?;
@@ -109,7 +109,7 @@ impl Operator {
     pub(super) async fn delete(&self) {
         let (store, name) = (&self.store, &self.patient.name);
         self.transact(async |tx| {
-            if admin::delete(store, tx, name).await? {
+            if operator::delete(store, tx, name).await? {
                 Entry::Deleted.write(tx, name)?;
             }
             Ok::<(), StoreError>(())
@@ -118,14 +118,14 @@ impl Operator {
     }
 
     pub(super) async fn dead_letters(&self) -> Vec<es::DeadLetter> {
-        let letters = admin::dead_letters(&self.store, &self.patient.name, Position::START, 100);
+        let letters = operator::dead_letters(&self.store, &self.patient.name, Position::START, 100);
         letters.await.expect("the dead letters are read")
     }
 
     pub(super) async fn skip(&self, position: Position) {
         let (store, name) = (&self.store, &self.patient.name);
         self.transact(async |tx| {
-            if admin::skip(store, tx, name, position).await? {
+            if operator::skip(store, tx, name, position).await? {
                 Entry::Skipped(position).write(tx, name)?;
             }
             Ok::<(), DeadLetterError>(())
@@ -137,7 +137,7 @@ impl Operator {
     pub(super) async fn retry(&self, stream: &StreamId, gate: Arc<Gate>) {
         let source = Chaos { inner: self.store.clone(), gate: Arc::clone(&gate) };
         let frail = Frail { gate, patient: Arc::clone(&self.patient) };
-        let retried = admin::retry_within(&source, &frail, stream, HANDLER_TIME_MAX).await;
+        let retried = operator::retry_within(&source, &frail, stream, HANDLER_TIME_MAX).await;
         match retried {
             // It may be deleted.
             Ok(_)
@@ -151,7 +151,7 @@ impl Operator {
     pub(super) async fn retry_all(&self, gate: &Arc<Gate>) {
         let frail = Frail { gate: Arc::clone(gate), patient: Arc::clone(&self.patient) };
         while let Some(letter) = self.dead_letters().await.first() {
-            match admin::retry(&self.store, &frail, &letter.stream).await {
+            match operator::retry(&self.store, &frail, &letter.stream).await {
                 Ok(RetriedLetters::Handled(_)) => {}
                 Err(DeadLetterError::Store(error)) if error.is_retryable() => {
                     sleep(Duration::from_millis(11)).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use es::memory::MemoryStore;
 use es::{Event, EventStore, ExpectedVersion, Position, ReadLimit, StreamId};
-use projection::admin::{self, ProjectionStatus};
+use projection::operator::{self, ProjectionStatus};
 use projection::{Processor, Worker, WorkerError, wait_for};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
@@ -211,7 +211,7 @@ impl World {
             self.watch_processes().await;
             for number in 0..self.projections.len() {
                 let name = &self.projections[number].operator.patient.name;
-                let status = admin::status_of(&self.store, name).await.expect("the status");
+                let status = operator::status_of(&self.store, name).await.expect("the status");
                 let Some(status) = status else {
                     self.disturbed();
                     continue;
@@ -287,7 +287,7 @@ impl World {
         }
         for Watched { operator, .. } in &self.projections {
             let name = &operator.patient.name;
-            let status = admin::status_of(&self.store, name).await.expect("the status");
+            let status = operator::status_of(&self.store, name).await.expect("the status");
             let mut partitions = status.expect("it is registered").partitions.into_iter();
             assert!(partitions.all(|one| one.state.is_free()), "seed {}", self.seed);
             operator.patient.assert_deaths_end();

@@ -4,7 +4,7 @@ use es::{EventSource, PartitionState, ProjectionName};
 use tokio::time::Instant;
 use tracing::warn;
 
-use crate::worker::{Member, WorkerRun};
+use super::worker::{Member, WorkerRun};
 
 const REASON: &str = "the handler has not given its thread back in the time it has: it blocks, in a \
                       loop, a lock or a call without `await`, which belongs into \

@@ -13,12 +13,12 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use crate::attempts::Failing;
-use crate::backoff::Backoff;
-use crate::batch::BatchError;
+use super::attempts::Failing;
+use super::backoff::Backoff;
+use super::batch::BatchError;
+use super::pace::Pace;
+use super::registration::register;
 use crate::limits::{answered_within, no_answer};
-use crate::pace::Pace;
-use crate::registration::register;
 use crate::{HandlerError, Processor, ProcessorError, Projection};
 
 /// How long a checkpoint may trail what the run knows not to be for it.

@@ -10,8 +10,8 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
-use crate::horizon_watch::HorizonWatch;
-use crate::run::Until;
+use super::horizon_watch::HorizonWatch;
+use super::run::Until;
 use crate::user_code::panic_message;
 use crate::{Processor, ProcessorError, Projection, RunnerError};
 

@@ -6,8 +6,8 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use es::{EventSource, StoreError};
 use tracing::{info, warn};
 
+use super::run::{Retry, Run};
 use crate::handler_error::error_text;
-use crate::run::{Retry, Run};
 use crate::{ProcessorError, Projection, observe};
 
 /// The longest pause, before jitter, until work is tried again that the database undid.

@@ -1,17 +1,17 @@
 //! Letting a partition past the event that it stands still at.
 
-use es::adapter::read_below;
 use std::num::NonZeroU32;
 
-use es::adapter::ProjectionStore;
+use es::adapter::{ProjectionStore, read_below};
 use es::{
     DeadLetter, EventFilter, EventSource, PartitionState, PersistedEvent, Position, ProjectionName,
     ReadLimit, StoreError,
 };
 use thiserror::Error;
-use tracing::{debug, warn};
+use tracing::warn;
 
-use super::in_next_epoch;
+use crate::epoch::in_next_epoch;
+use crate::transaction::ended;
 
 /// Why an event could not be skipped. Nothing was changed.
 #[derive(Debug, Error)]
@@ -85,15 +85,8 @@ pub async fn skip_failing<S: EventSource>(
     })?;
 
     let mut tx = source.begin().await?;
-    match skip_in(store, &mut tx, projection, partition, &event).await {
-        Ok(()) => source.commit(tx).await?,
-        Err(error) => {
-            if let Err(error) = source.rollback(tx).await {
-                debug!(error = &error as &dyn std::error::Error, "the rollback failed");
-            }
-            return Err(error);
-        }
-    }
+    let skipped = skip_in(store, &mut tx, projection, partition, &event).await;
+    ended(source, tx, skipped).await?;
     warn!(
         %projection,
         partition,

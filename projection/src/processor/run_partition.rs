@@ -7,7 +7,7 @@ use es::{EventSource, Partition, ProjectionName, StoreError};
 use futures_util::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use crate::run::{Ended, Ownership};
+use super::run::{Ended, Ownership};
 use crate::{Processor, ProcessorError, Projection};
 
 pub(super) trait RunPartition: Send + Sync {

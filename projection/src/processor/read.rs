@@ -10,8 +10,8 @@ use thiserror::Error;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
+use super::run::{Interruption, Retry, Run};
 use crate::limits::answered_within;
-use crate::run::{Interruption, Retry, Run};
 use crate::{Processor, Projection};
 
 /// How long a run that is told to stop waits for a connection to save its checkpoint with. What it

@@ -13,12 +13,12 @@ use es::{
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::attempts::{Failed, Failing, Next, judge};
+use super::attempts::{Failing, Next, judge};
+use super::run::{Interruption, Ownership, Retry, Run};
 use crate::handler_error::{HandlerNeverEnded, HandlerTimedOut, chain, error_text};
 use crate::limits::{NOTE_TIME_MAX, NoAnswer, answered_within, ended_within};
 use crate::policy::Verdict;
-use crate::run::{Interruption, Ownership, Retry, Run};
-use crate::user_code::{contained, failed_in};
+use crate::user_code::{Failed, contained, failed_in};
 use crate::{
     BatchContext, HandlerError, HandlerPanicked, ProcessorError, Projection, TooManyInARow, observe,
 };

@@ -5,6 +5,7 @@ use es::{Cause, Position};
 
 use crate::handler_error::Said;
 use crate::policy::{FailurePolicy, Verdict};
+use crate::user_code::Failed;
 
 /// The event after the checkpoint that was tried and not handled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,24 +29,6 @@ impl Failing {
         let position = checkpoint.failing_position?;
         let (failed, is_open) = (checkpoint.attempts, checkpoint.is_attempt_open);
         Some(Failing { position, failed, undone: 0, is_open })
-    }
-}
-
-/// Why the handler's work on an event, or a batch, came to nothing.
-#[derive(Debug)]
-pub(crate) struct Failed {
-    pub(crate) error: crate::HandlerError,
-    pub(crate) cause: Cause,
-    pub(crate) said: Option<Said>,
-}
-
-impl Failed {
-    /// Whether another transaction may succeed.
-    pub(crate) fn is_undone(&self) -> bool {
-        match self.said {
-            Some(said) => said == Said::Retryable,
-            None => self.cause > Cause::Statement,
-        }
     }
 }
 

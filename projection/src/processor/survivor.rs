@@ -12,10 +12,10 @@ use es::adapter::{Attempt, ProjectionStore};
 use es::{EventSource, PartitionState, StoreError};
 use tracing::debug;
 
+use super::attempts::Failing;
+use super::run::{Ended, Interruption, Ownership, Run};
 use crate::Projection;
-use crate::attempts::Failing;
 use crate::limits::{NOTE_TIME_MAX, answered_within};
-use crate::run::{Ended, Interruption, Ownership, Run};
 
 impl<S, P> Run<'_, S, P>
 where

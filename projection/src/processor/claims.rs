@@ -8,11 +8,11 @@ use es::adapter::{Epoch, ProjectionStore};
 use es::{EventSource, Partition, PartitionState, ProjectionName, StoreError};
 use tracing::{Instrument, debug, error, info};
 
+use super::run::{Ended, Ownership};
+use super::worker::{Finished, Member, Running, Worker, WorkerRun};
 use crate::handler_error::error_text;
 use crate::limits::answered_within;
-use crate::run::{Ended, Ownership};
 use crate::user_code::panic_message;
-use crate::worker::{Finished, Member, Running, Worker, WorkerRun};
 
 /// The first pause before the database is asked again; each is twice as long, six at most.
 const RETRY_PAUSE_MIN: Duration = Duration::from_millis(10);

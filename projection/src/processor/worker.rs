@@ -17,17 +17,17 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use super::STOP_TIME_MAX;
+use super::horizon_watch::HorizonWatch;
+use super::rebalance::rebalance;
+use super::registration::register;
+use super::run::Ended;
+use super::run_partition::RunPartition;
 use crate::handler_error::error_text;
 use crate::health::Health;
-use crate::horizon_watch::HorizonWatch;
 use crate::limits::{answered_within, ended_within};
-use crate::processor::STOP_TIME_MAX;
-use crate::rebalance::rebalance;
-use crate::registration::register;
-use crate::rescale::is_drained;
-use crate::run::Ended;
-use crate::run_partition::RunPartition;
-use crate::{Processor, ProcessorError, Projection, WorkerError, admin, observe};
+use crate::rescale::{complete_rescale, is_drained};
+use crate::{Processor, ProcessorError, Projection, WorkerError, observe};
 
 /// Works on projections together with other workers, in this process and others: each claims its
 /// share of every projection's partitions, for the time of a lease that it keeps renewing.
@@ -45,9 +45,9 @@ use crate::{Processor, ProcessorError, Projection, WorkerError, admin, observe};
 ///
 /// A partition whose policy is to stop at an event that cannot be handled stands still before it:
 /// its worker keeps it, so that no other fails on the same event, and the other partitions go on.
-/// [`admin::status`] and [`Worker::health`] show what it failed with; it is tried again after
-/// [`admin::resume`] or [`admin::reset`], or when its worker is started again (not if the event
-/// killed the processes that handled it), and [`admin::skip_failing`] lets it past. A checkpoint that
+/// [`operator::status`] and [`Worker::health`] show what it failed with; it is tried again after
+/// [`operator::resume`] or [`operator::reset`], or when its worker is started again (not if the event
+/// killed the processes that handled it), and [`operator::skip_failing`] lets it past. A checkpoint that
 /// lies beyond the log, or went back, makes it stand still, too. A partition that cannot go on for
 /// any other reason (a server that is away, full or read-only, an event that cannot be read) tries
 /// again by itself, for as long as it takes. Nothing that happens to one partition stops another, or
@@ -141,7 +141,7 @@ impl<S: EventSource> Worker<S> {
 
     /// Adds a projection with the default settings. A new projection is created with `partitions`
     /// partitions; an existing one keeps its number until it is
-    /// [rescaled](crate::admin::rescale).
+    /// [rescaled](crate::operator::rescale).
     #[must_use]
     pub fn with_projection<P: Projection<S::Connection>>(
         self,
@@ -427,7 +427,7 @@ impl<'a, S: EventSource> WorkerRun<'a, S> {
         if let Some(total) = state.rescale_to.filter(|_| is_drained(&partitions)) {
             info!(projection = %state.name, partitions = total, "all partitions are at the barrier");
             // They are claimed at the next poll, in their new number.
-            let complete = admin::complete_rescale(&**source, &state.name);
+            let complete = complete_rescale(&**source, &state.name);
             return answered_within(*lease, complete).await;
         }
         let running = self.running_of(&state.name);

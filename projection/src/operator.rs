@@ -1,0 +1,31 @@
+//! What an operator does: look, pause, reset, rescale, skip an event, see to dead letters. Safe while
+//! workers run.
+//!
+//! Whatever is changed here, every partition of the projection gets a new epoch in the same
+//! transaction. So a batch that was read before cannot be committed after, no worker needs to be
+//! stopped first, and workers take their partitions up again at their next poll.
+//!
+//! The functions that take a `store` and a connection work in the caller's transaction, so that the
+//! read model can be cleared in the same one. Where the database has one writer at a time, begin it
+//! as one that writes.
+
+mod dead_letters;
+mod lag;
+mod rescale;
+mod reset;
+mod settings;
+mod skip_failing;
+mod status;
+mod wait;
+
+pub use self::dead_letters::{
+    DeadLetterError, RetriedLetters, dead_letters, retry, retry_within, skip,
+};
+pub use self::lag::{PartitionLag, lag};
+pub use self::rescale::rescale;
+pub use self::reset::{ResetTo, reset};
+pub use self::settings::{delete, pause, resume};
+pub use self::skip_failing::{SkipFailingError, skip_failing};
+pub use self::status::{PartitionStatus, ProjectionStatus, Rebuild, status, status_of};
+pub use self::wait::{WaitError, wait_for, wait_for_stream};
+pub use crate::rescale::Rescaled;
