@@ -1,18 +1,33 @@
 //! Drives one partition of a projection.
 
+mod assignment;
 mod attempts;
 mod backoff;
 mod batch;
+mod batch_transaction;
 mod blocked;
+mod checkpoint;
 mod claims;
+mod connections;
+mod event;
+mod failing;
 mod horizon_watch;
+mod idle;
+mod interruption;
+mod lease;
+mod options;
+mod ownership;
 mod pace;
+mod process;
+mod progress;
 mod read;
 mod rebalance;
 mod registration;
+mod report;
 mod run;
 mod run_partition;
 mod runner;
+mod step;
 mod survivor;
 mod worker;
 
@@ -21,19 +36,19 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::adapter::TRANSACTION_TIME_MAX;
 use es::{EventSource, Partition, ProjectionName, ReadLimit};
-use tokio::sync::Semaphore;
-use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, info_span, warn};
 
-use self::horizon_watch::HorizonWatch;
-use self::run::{Ended, Ownership, Run, Until};
+use self::options::ProjectionOptions;
+use self::ownership::Ownership;
+use self::process::Process;
+use self::run_partition::{ConfiguredProjection, RunPartition};
+use self::step::Until;
+use crate::error::ProcessorError;
+use crate::projection::Projection;
+
 pub use self::runner::Runner;
 pub use self::worker::Worker;
-use crate::health::Health;
-use crate::{ProcessorError, Projection};
 
 /// Drives one partition of a projection: the whole projection unless told otherwise.
 ///
@@ -54,27 +69,11 @@ use crate::{ProcessorError, Projection};
 /// this one has come to the barrier, the processor waits. Started for a number of partitions that
 /// the projection no longer has, it stops with an error.
 pub struct Processor<S, P> {
-    pub(crate) source: Arc<S>,
-    pub(crate) projection: Arc<P>,
-    pub(crate) partition: Partition,
-    pub(crate) limit: ReadLimit,
-    pub(crate) poll_interval_max: Duration,
-    pub(crate) attempts_max: NonZeroU32,
-    pub(crate) parked_in_a_row_max: NonZeroU32,
-    pub(crate) time_max: Duration,
-    pub(crate) stop_time_max: Duration,
-    pub(crate) horizon: Arc<HorizonWatch>,
-    pub(crate) health: Health,
-    /// How many batches and reads of a worker may be under way; `None` for no limit.
-    pub(crate) slots: Option<Arc<Semaphore>>,
+    process: Process<S>,
+    projection: Arc<P>,
+    options: ProjectionOptions,
+    partition: Partition,
 }
-
-/// How long a stop may take, unless set.
-pub(crate) const STOP_TIME_MAX: Duration = Duration::from_secs(20);
-
-/// What a partition has, after its stop time, for leaving its checkpoint where it came to, and for
-/// taking back an attempt that was dropped.
-const LAST_SAVE_TIME_MAX: Duration = Duration::from_secs(1);
 
 impl<S, P> Processor<S, P>
 where
@@ -85,18 +84,10 @@ where
     /// of up to 100 ms.
     pub fn new(source: Arc<S>, projection: Arc<P>) -> Self {
         Processor {
-            source,
+            process: Process::new(source),
             projection,
+            options: ProjectionOptions::default(),
             partition: Partition::ALL,
-            limit: ReadLimit::default(),
-            poll_interval_max: Duration::from_millis(100),
-            attempts_max: NonZeroU32::new(20).expect("it is not zero"),
-            parked_in_a_row_max: NonZeroU32::new(10).expect("it is not zero"),
-            time_max: TRANSACTION_TIME_MAX,
-            stop_time_max: STOP_TIME_MAX,
-            horizon: Arc::default(),
-            health: Health::default(),
-            slots: None,
         }
     }
 
@@ -109,20 +100,23 @@ where
     /// How many events, at most, are handled in one transaction; 500 unless set.
     #[must_use]
     pub fn with_batch_size_max(self, events: NonZeroU32) -> Self {
-        Processor { limit: ReadLimit::new(events).with_bytes_max(self.limit.bytes_max()), ..self }
+        let limit = ReadLimit::new(events).with_bytes_max(self.options.limit.bytes_max());
+        Processor { options: ProjectionOptions { limit, ..self.options }, ..self }
     }
 
     /// How many bytes of payloads and metadata end a batch, 8 MiB unless set: a batch has one event
     /// more than fit, at most. One batch is read ahead, so a partition holds twice as much.
     #[must_use]
     pub fn with_batch_bytes_max(self, bytes: usize) -> Self {
-        Processor { limit: self.limit.with_bytes_max(bytes), ..self }
+        let limit = self.options.limit.with_bytes_max(bytes);
+        Processor { options: ProjectionOptions { limit, ..self.options }, ..self }
     }
 
     /// How long, at most, the processor waits before it looks for new events again; 1 ms at least.
     #[must_use]
     pub fn with_poll_interval_max(self, interval: Duration) -> Self {
-        Processor { poll_interval_max: interval.max(Duration::from_millis(1)), ..self }
+        let poll_interval_max = interval.max(Duration::from_millis(1));
+        Processor { options: ProjectionOptions { poll_interval_max, ..self.options }, ..self }
     }
 
     /// How many times in a row an event is tried at which one transaction after the other is
@@ -135,7 +129,8 @@ where
     /// [`run_until_caught_up`](Processor::run_until_caught_up).
     #[must_use]
     pub fn with_attempts_max(self, attempts: NonZeroU32) -> Self {
-        Processor { attempts_max: attempts, ..self }
+        let attempts_max = attempts;
+        Processor { options: ProjectionOptions { attempts_max, ..self.options }, ..self }
     }
 
     /// How many events may be parked one after the other without one that can be handled in
@@ -143,7 +138,8 @@ where
     /// [`TooManyInARow`](crate::TooManyInARow).
     #[must_use]
     pub fn with_parked_in_a_row_max(self, events: NonZeroU32) -> Self {
-        Processor { parked_in_a_row_max: events, ..self }
+        let parked_in_a_row_max = events;
+        Processor { options: ProjectionOptions { parked_in_a_row_max, ..self.options }, ..self }
     }
 
     /// How long the handler may take for a batch, and for an event that is handled on its own; 60
@@ -158,7 +154,8 @@ where
     /// lease more; [`Health`](crate::Health) says so.
     #[must_use]
     pub fn with_time_max(self, time_max: Duration) -> Self {
-        Processor { time_max: time_max.max(Duration::from_millis(10)), ..self }
+        let time_max = time_max.max(Duration::from_millis(10));
+        Processor { options: ProjectionOptions { time_max, ..self.options }, ..self }
     }
 
     /// How long the processor may take to stop: its handler to finish, its batch to be committed. 20
@@ -169,7 +166,7 @@ where
     /// A handler that blocks its thread and never awaits cannot be dropped.
     #[must_use]
     pub fn with_stop_time_max(self, stop_time_max: Duration) -> Self {
-        Processor { stop_time_max, ..self }
+        Processor { process: Process { stop_time_max, ..self.process }, ..self }
     }
 
     /// The projection's name.
@@ -217,51 +214,19 @@ where
         self.run_until(Until::CaughtUp, shutdown).await
     }
 
-    pub(crate) async fn run_until(
+    async fn run_until(
         &self,
         until: Until,
         shutdown: CancellationToken,
     ) -> Result<(), ProcessorError> {
-        let run = Run::new(self, self.partition, Ownership::Assigned, shutdown.clone());
-        let run = Box::pin(run.run(until));
-        self.stopped_in_time(self.partition, run, shutdown).await.map(|_: Ended| ())
+        let (process, partition) = (self.process.clone(), self.partition);
+        let run = self.configured();
+        run.run_partition(process, partition, Ownership::Assigned, until, shutdown).await.map(drop)
     }
 
-    /// Works on a partition that was claimed, until told to stop or until it is lost.
-    pub(crate) async fn run_leased(
-        &self,
-        partition: Partition,
-        ownership: Ownership,
-        shutdown: CancellationToken,
-    ) -> Result<Ended, ProcessorError> {
-        let run = Run::new(self, partition, ownership, shutdown.clone());
-        let run = Box::pin(run.run(Until::Shutdown));
-        self.stopped_in_time(partition, run, shutdown).await
-    }
-
-    /// Drops a run that does not come to its end in time after it was told to stop.
-    async fn stopped_in_time(
-        &self,
-        partition: Partition,
-        run: impl Future<Output = Result<Ended, ProcessorError>>,
-        shutdown: CancellationToken,
-    ) -> Result<Ended, ProcessorError> {
-        let span = info_span!("projection", projection = %self.name(), %partition);
-        let overdue = async {
-            shutdown.cancelled().await;
-            sleep(self.stop_time_max + LAST_SAVE_TIME_MAX).await;
-        };
-        let stopped = async {
-            tokio::select! {
-                biased;
-                ended = run => ended,
-                () = overdue => {
-                    warn!(stop_time_max = ?self.stop_time_max, "dropped a batch that did not end in time");
-                    Ok(Ended::Finished)
-                }
-            }
-        };
-        stopped.instrument(span).await
+    fn configured(&self) -> Arc<ConfiguredProjection<P>> {
+        let (projection, options) = (Arc::clone(&self.projection), self.options);
+        Arc::new(ConfiguredProjection { projection, options })
     }
 }
 
@@ -269,9 +234,7 @@ impl<S, P> fmt::Debug for Processor<S, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Processor")
             .field("partition", &self.partition)
-            .field("limit", &self.limit)
-            .field("poll_interval_max", &self.poll_interval_max)
-            .field("attempts_max", &self.attempts_max)
+            .field("options", &self.options)
             .finish_non_exhaustive()
     }
 }

@@ -1,118 +1,127 @@
-//! What is known of the event that fails, and what a failed attempt at it means: decisions, no I/O.
+//! What a run, and the database, know of the attempts at its events.
 
-use es::adapter::Checkpoint;
-use es::{Cause, Position};
+use es::adapter::{Attempt, Checkpoint, Epoch, ProjectionStore};
+use es::{EventSource, Position, StoreError};
+use tracing::debug;
 
-use crate::handler_error::Said;
-use crate::policy::{FailurePolicy, Verdict};
-use crate::user_code::Failed;
+use super::assignment::Assignment;
+use super::failing::Failing;
+use super::interruption::Interruption;
+use crate::limits::{NOTE_TIME_MAX, answered_within};
+use crate::projection::Projection;
 
-/// The event after the checkpoint that was tried and not handled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Failing {
-    pub(crate) position: Position,
-    /// The attempts that count.
-    pub(crate) failed: u32,
-    /// The attempts that the database undid, in a row, in this process.
-    pub(crate) undone: u32,
-    /// Whether the last attempt that counts has not ended: its process died in the middle of it.
-    pub(crate) is_open: bool,
+/// What a run, and the database, know of the attempts at its events.
+#[derive(Default)]
+pub(super) struct Attempts {
+    /// The event that fails.
+    pub(super) failing: Option<Failing>,
+    /// The event whose attempt is noted, and whose end the database does not know.
+    pub(super) open: Option<Position>,
+    /// Whether the process that made the last attempt has had the time to say that it lives.
+    pub(super) has_waited_for_survivor: bool,
+    /// How many events were parked since one was handled.
+    pub(super) parked_in_a_row: u32,
+    /// Whether the database knows that this run handles events: if its process dies, the next one
+    /// handles them one by one.
+    is_marked: bool,
+    /// Whether the database holds an error of this run that was none of an event's.
+    pub(super) has_told: bool,
 }
 
-impl Failing {
-    pub(crate) fn at(position: Position) -> Self {
-        Failing { position, failed: 0, undone: 0, is_open: false }
+impl Attempts {
+    /// What an earlier process has noted.
+    pub(super) fn load(&mut self, checkpoint: &Checkpoint) {
+        self.failing = Failing::noted(checkpoint);
     }
 
-    /// What an earlier process has noted, if it was not the end of its event.
-    pub(crate) fn noted(checkpoint: &Checkpoint) -> Option<Self> {
-        let position = checkpoint.failing_position?;
-        let (failed, is_open) = (checkpoint.attempts, checkpoint.is_attempt_open);
-        Some(Failing { position, failed, undone: 0, is_open })
+    /// The checkpoint is committed there.
+    pub(super) fn save(&mut self, through: Position) {
+        self.failing = self.failing.filter(|failing| failing.position > through);
+        self.open = None;
     }
-}
 
-/// What to do about an event after an attempt at it failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Next {
-    /// The attempt does not count: another transaction may succeed.
-    Again,
-    /// The attempt does not count, and no number of them is the event's fault.
-    WaitForServer,
-    /// The attempt counts.
-    Policy(Verdict),
-}
+    /// What is known of the event at a position.
+    pub(super) fn at(&self, position: Position) -> Failing {
+        let known = self.failing.filter(|failing| failing.position == position);
+        known.unwrap_or(Failing::at(position))
+    }
 
-/// What to do after the latest attempt at the event of `failing`, which it does not yet count,
-/// has failed, where `random` is between 0 and 1.
-pub(crate) fn judge(
-    failed: &Failed,
-    failing: Failing,
-    policy: FailurePolicy,
-    undone_max: u32,
-    random: f64,
-) -> Next {
-    match (failed.said, failed.cause) {
-        (Some(Said::Permanent), _) => Next::Policy(policy.last()),
-        (_, Cause::Server) => Next::WaitForServer,
-        _ if !failed.is_undone() => {
-            Next::Policy(policy.judge(failing.failed.saturating_add(1), random))
+    /// Whether one of the events up to a position is known to fail.
+    pub(super) fn fails_up_to(&self, position: Position) -> bool {
+        self.failing.is_some_and(|failing| failing.position <= position)
+    }
+
+    /// Notes once, before its first batch, that this run handles events.
+    pub(super) async fn mark<S, P>(
+        &mut self,
+        assignment: &Assignment<'_, S, P>,
+        epoch: Epoch,
+        first: Position,
+    ) -> Result<(), Interruption>
+    where
+        S: EventSource,
+        P: Projection<S::Connection>,
+    {
+        if !self.is_marked {
+            note(assignment, epoch, first, 0).await?;
+            self.is_marked = true;
         }
-        _ if failing.undone.saturating_add(1) < undone_max => Next::Again,
-        _ => Next::Policy(policy.last()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::num::NonZeroU32;
-
-    use super::*;
-    use crate::Retries;
-
-    fn failed(cause: Cause, said: Option<Said>) -> Failed {
-        Failed { error: "it".into(), cause, said }
+        Ok(())
     }
 
-    fn park() -> FailurePolicy {
-        FailurePolicy::Park(Retries::new(NonZeroU32::new(3).unwrap()))
-    }
-
-    fn after(failed_before: u32, undone: u32, failure: &Failed) -> Next {
-        let failing = Failing { failed: failed_before, undone, ..Failing::at(1.into()) };
-        judge(failure, failing, park(), 5, 0.0)
-    }
-
-    #[test]
-    fn the_server_is_waited_for_however_often_it_fails() {
-        for said in [None, Some(Said::Retryable)] {
-            for times in [0, 5, 1_000] {
-                let next = after(times, times, &failed(Cause::Server, said));
-                assert_eq!(next, Next::WaitForServer, "{said:?}");
+    /// Notes an error for operators to see. What this fails with is no reason not to go on.
+    pub(super) async fn tell<S, P>(
+        &mut self,
+        assignment: &Assignment<'_, S, P>,
+        epoch: Epoch,
+        error: &str,
+    ) where
+        S: EventSource,
+        P: Projection<S::Connection>,
+    {
+        let (position, attempts) =
+            self.failing.map_or((None, 0), |failing| (Some(failing.position), failing.failed));
+        let attempt = Attempt { position, attempts, error: Some(error) };
+        match answered_within(NOTE_TIME_MAX, record(assignment, epoch, attempt)).await {
+            Ok(()) => self.open = None,
+            Err(error) => {
+                let error = &error as &dyn std::error::Error;
+                debug!(error, "the failure could not be noted");
             }
         }
     }
+}
 
-    #[test]
-    fn an_event_that_every_transaction_is_undone_at_is_the_policys_in_the_end() {
-        let undone = failed(Cause::Transaction, None);
-        assert_eq!(after(2, 3, &undone), Next::Again);
-        assert_eq!(after(0, 4, &undone), Next::Policy(Verdict::Park));
-    }
+/// Notes an attempt before it is made.
+pub(super) async fn note<S, P>(
+    assignment: &Assignment<'_, S, P>,
+    epoch: Epoch,
+    position: Position,
+    attempts: u32,
+) -> Result<(), Interruption>
+where
+    S: EventSource,
+    P: Projection<S::Connection>,
+{
+    let attempt = Attempt { position: Some(position), attempts, error: None };
+    let noted = assignment.answered(record(assignment, epoch, attempt)).await;
+    noted.map_err(|error| assignment.store_failed(error))
+}
 
-    #[test]
-    fn a_handler_knows_its_own_errors() {
-        let permanent = failed(Cause::Statement, Some(Said::Permanent));
-        assert_eq!(after(0, 0, &permanent), Next::Policy(Verdict::Park));
-        let retryable = failed(Cause::Statement, Some(Said::Retryable));
-        assert_eq!(after(2, 3, &retryable), Next::Again);
-        assert_eq!(after(2, 4, &retryable), Next::Policy(Verdict::Park));
-    }
-
-    #[test]
-    fn an_error_of_the_handlers_counts() {
-        let own = failed(Cause::Statement, None);
-        assert!(matches!(after(0, 4, &own), Next::Policy(Verdict::RetryAfter(_))));
-        assert_eq!(after(2, 0, &own), Next::Policy(Verdict::Park));
-    }
+/// Writes an attempt to the partition's row.
+pub(super) async fn record<S, P>(
+    assignment: &Assignment<'_, S, P>,
+    epoch: Epoch,
+    attempt: Attempt<'_>,
+) -> Result<(), StoreError>
+where
+    S: EventSource,
+    P: Projection<S::Connection>,
+{
+    let source = assignment.source();
+    let mut conn = source.acquire().await?;
+    let (name, partition) = (&assignment.name, assignment.partition);
+    source.store().record_attempt(&mut conn, name, partition, epoch, attempt).await?;
+    source.release(conn);
+    Ok(())
 }

@@ -1,14 +1,8 @@
-//! What a run does when it cannot go on: it waits, and says so.
+//! How long a run waits after one interruption and the next.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
-use es::{EventSource, StoreError};
-use tracing::{info, warn};
-
-use super::run::{Retry, Run};
-use crate::handler_error::error_text;
-use crate::{ProcessorError, Projection, observe};
 
 /// The longest pause, before jitter, until work is tried again that the database undid.
 const UNDONE_PAUSE_MAX: Duration = Duration::from_secs(3);
@@ -16,9 +10,6 @@ const UNDONE_PAUSE_MAX: Duration = Duration::from_secs(3);
 /// The longest pause, before jitter, until a database is asked again that could not be reached or
 /// cannot serve.
 const OUTAGE_PAUSE_MAX: Duration = Duration::from_secs(10);
-
-/// After how many failures in a row an operator is told.
-const TOLD_AFTER: usize = 3;
 
 /// What went wrong in a row.
 #[derive(Debug, Default)]
@@ -41,52 +32,5 @@ impl Backoff {
         }
         let next = self.pauses.as_mut().and_then(|(_, pauses)| pauses.next());
         next.unwrap_or(max)
-    }
-}
-
-impl<S, P> Run<'_, S, P>
-where
-    S: EventSource,
-    P: Projection<S::Connection>,
-{
-    /// What makes a partition stand still is there for operators to see. An event's error is noted
-    /// already, with the event.
-    pub(super) async fn stopped(&mut self, error: ProcessorError) -> ProcessorError {
-        let is_noted = matches!(error, ProcessorError::Handler { .. })
-            || matches!(error, ProcessorError::RetriesExhausted { position: Some(_), .. });
-        if !is_noted {
-            self.tell(&error_text(&error)).await;
-        }
-        error
-    }
-
-    /// Work is going on again.
-    pub(super) async fn is_well(&mut self) {
-        self.processor.health.partition_is_well(&self.name, self.partition);
-        if std::mem::take(&mut self.has_told) {
-            info!("going on again");
-            self.tell("").await;
-        }
-    }
-
-    /// Says so wherever somebody may look: the log, the metrics, the health of the process and, if
-    /// the database can be reached, the partition's status.
-    pub(super) async fn is_unwell(&mut self, retry: &Retry, attempts: usize, delay: Duration) {
-        observe::retried(&self.name);
-        let (name, partition) = (&self.name, self.partition);
-        let reason = error_text(&*retry.source);
-        self.processor.health.partition_fails(name, partition, false, reason.clone());
-        if attempts < TOLD_AFTER {
-            info!(reason, attempts, ?delay, "trying again");
-            return;
-        }
-        warn!(reason, attempts, ?delay, "cannot go on, trying again");
-        let is_unreachable =
-            matches!(retry.source.downcast_ref(), Some(StoreError::ConnectionLost { .. }));
-        // What the database did not learn when it was asked is learned by the next attempt.
-        if !is_unreachable && (attempts == TOLD_AFTER || attempts.is_multiple_of(10)) {
-            self.tell(&reason).await;
-            self.has_told = true;
-        }
     }
 }

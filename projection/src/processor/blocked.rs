@@ -14,7 +14,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
     /// Looks whether a partition that this worker runs has been without a lease for longer than a
     /// batch can take: then it cannot do anything about it, and is not counted among the workers of
     /// the projection until the handler returns, so that others have room for the partition.
-    pub(super) fn look_for_blocked(&mut self, member: &Member, partitions: &[PartitionState]) {
+    pub(super) fn look_for_blocked(&mut self, member: &Member<S>, partitions: &[PartitionState]) {
         let (name, now) = (member.projection.name(), Instant::now());
         let time_max = member.projection.time_max().saturating_add(self.worker.lease);
         for state in partitions {
@@ -32,7 +32,12 @@ impl<S: EventSource> WorkerRun<'_, S> {
             }
             running.is_blocked = true;
             warn!(projection = %name, partition = %state.partition, "{REASON}");
-            self.worker.health.partition_fails(&name, state.partition, false, REASON.to_owned());
+            self.worker.process.health.partition_fails(
+                &name,
+                state.partition,
+                false,
+                REASON.to_owned(),
+            );
         }
     }
 

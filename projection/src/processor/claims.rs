@@ -8,7 +8,8 @@ use es::adapter::{Epoch, ProjectionStore};
 use es::{EventSource, Partition, PartitionState, ProjectionName, StoreError};
 use tracing::{Instrument, debug, error, info};
 
-use super::run::{Ended, Ownership};
+use super::ownership::{Ended, Ownership};
+use super::step::Until;
 use super::worker::{Finished, Member, Running, Worker, WorkerRun};
 use crate::handler_error::error_text;
 use crate::limits::answered_within;
@@ -20,10 +21,11 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(10);
 impl<S: EventSource> WorkerRun<'_, S> {
     pub(super) async fn claim(
         &mut self,
-        member: &Member,
+        member: &Member<S>,
         state: &PartitionState,
     ) -> Result<(), StoreError> {
-        let Worker { source, id, lease, .. } = self.worker;
+        let Worker { process, id, lease, .. } = self.worker;
+        let source = &process.source;
         let (name, partition, lease) = (member.projection.name(), state.partition, *lease);
         let claim = async {
             let mut tx = source.begin_within(lease).await?;
@@ -44,8 +46,13 @@ impl<S: EventSource> WorkerRun<'_, S> {
         );
         let stop = self.stop_all.child_token();
         let projection = Arc::clone(&member.projection);
-        let task =
-            projection.run_partition(partition, Ownership::Leased { epoch, lease }, stop.clone());
+        let task = projection.run_partition(
+            process.clone(),
+            partition,
+            Ownership::Leased { epoch, lease },
+            Until::Shutdown,
+            stop.clone(),
+        );
         let task = self.tasks.spawn(task.in_current_span()).id();
         let (without_lease_since, is_blocked) = (None, false);
         let running = Running { task, partition, epoch, stop, without_lease_since, is_blocked };
@@ -69,7 +76,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
         let name = key.0.clone();
         let reason = match finished {
             Ok((_, Ok(ended))) => {
-                self.worker.health.partition_is_well(&name, partition);
+                self.worker.process.health.partition_is_well(&name, partition);
                 if ended == Ended::Lost {
                     info!(projection = %name, %partition, "lost a partition");
                 } else if let Err(error) = self.release(&name, partition, epoch).await {
@@ -85,7 +92,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
             },
         };
         error!(reason, projection = %name, %partition, "a partition stands still");
-        self.worker.health.partition_fails(&name, partition, true, reason);
+        self.worker.process.health.partition_fails(&name, partition, true, reason);
         self.failed.insert(key, (partition, epoch));
     }
 
@@ -96,7 +103,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
         partition: Partition,
         epoch: Epoch,
     ) -> Result<(), StoreError> {
-        let source = &*self.worker.source;
+        let source = &*self.worker.process.source;
         let release = || async {
             let mut conn = source.acquire().await?;
             source.store().release(&mut conn, name, partition, epoch).await?;
@@ -109,7 +116,8 @@ impl<S: EventSource> WorkerRun<'_, S> {
     /// Gives up whatever still has this worker's name, such as a partition that stands still or
     /// one that was claimed without an answer, and takes the worker out of the count.
     pub(super) async fn leave(&self, name: &ProjectionName) -> Result<(), StoreError> {
-        let Worker { source, id, .. } = self.worker;
+        let Worker { process, id, .. } = self.worker;
+        let source = &process.source;
         let look = || async {
             let mut conn = source.acquire().await?;
             let partitions = source.store().partitions(&mut conn, name).await?;

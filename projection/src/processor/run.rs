@@ -1,128 +1,38 @@
-//! One run over a partition: where it is, what it does next, and what it does after an interruption.
+//! One run over a partition: what it consists of, and the transactions it commits.
 
-use std::future::{Future, pending};
-use std::sync::Arc;
+use std::error::Error;
 use std::time::Duration;
 
-use es::adapter::{CheckpointStore, Epoch, ProjectionStore};
-use es::{
-    CheckpointError, EventBatch, EventFilter, EventSource, EventStore, Partition, Position,
-    ProjectionName, StoreError,
-};
-use tokio::time::{Instant, sleep_until};
-use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use es::{Cause, DeadLetter, EventBatch, EventSource, PersistedEvent, Position, StoreError};
+use tokio::time::Instant;
+use tracing::{debug, warn};
 
-use super::attempts::Failing;
-use super::backoff::Backoff;
-use super::batch::BatchError;
+use super::assignment::Assignment;
+use super::attempts::Attempts;
+use super::batch_transaction::BatchTransaction;
+use super::checkpoint::CheckpointLoader;
+use super::connections::Slot;
+use super::idle::Idle;
+use super::interruption::{BatchError, Interruption};
+use super::lease::Lease;
 use super::pace::Pace;
-use super::registration::register;
-use crate::limits::{answered_within, no_answer};
-use crate::{HandlerError, Processor, ProcessorError, Projection};
+use super::progress::Progress;
+use crate::handler_error::error_text;
+use crate::observe;
+use crate::projection::Projection;
+use crate::user_code::Failed;
 
-/// How long a checkpoint may trail what the run knows not to be for it.
-const EMPTY_SAVE_INTERVAL: Duration = Duration::from_secs(1);
-
-/// When a run ends by itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Until {
-    Shutdown,
-    CaughtUp,
-}
-
-/// By what right a run handles its partition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ownership {
-    /// Somebody told it to: it goes on in whatever epoch it finds.
-    Assigned,
-    /// It was claimed, and is worked on in this epoch only.
-    Leased { epoch: Epoch, lease: Duration },
-}
-
-/// How a run came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// It was told to stop, or has caught up.
-    Finished,
-    /// The partition is of another epoch now: another worker's, or an operator has changed it.
-    Lost,
-}
-
-/// The state of one run.
-#[expect(clippy::struct_excessive_bools, reason = "each is known, or not, apart from the others")]
-pub(crate) struct Run<'a, S, P> {
-    pub(super) processor: &'a Processor<S, P>,
-    pub(super) name: ProjectionName,
-    pub(super) partition: Partition,
-    pub(super) ownership: Ownership,
-    pub(super) shutdown: CancellationToken,
-    pub(super) filter: Arc<EventFilter>,
-    /// Whether the checkpoint is known; it is not after an interruption.
-    is_loaded: bool,
-    /// Whether the projection was ever found: then it is not made again.
-    is_registered: bool,
-    pub(super) is_paused: bool,
-    pub(super) epoch: Epoch,
-    pub(super) replay_until: Position,
-    pub(super) stop_at: Option<Position>,
-    /// The checkpoint in the database, as this run last saw it.
-    pub(super) saved: Position,
-    /// Everything for this run up to here is handled; at or after `saved`.
-    pub(super) reached: Position,
+/// One run over a partition.
+pub(super) struct Run<'a, S, P> {
+    pub(super) assignment: Assignment<'a, S, P>,
+    pub(super) loader: CheckpointLoader,
+    pub(super) lease: Lease,
+    pub(super) progress: Progress,
+    pub(super) attempts: Attempts,
+    pub(super) pace: Pace,
+    pub(super) idle: Idle,
     /// What was read while the batch before it was handled, and after which position.
     pub(super) ahead: Option<(Position, EventBatch)>,
-    pub(super) pace: Pace,
-    /// The event that fails.
-    pub(super) failing: Option<Failing>,
-    /// The event whose attempt is noted, and whose end the database does not know.
-    pub(super) open_attempt: Option<Position>,
-    /// Whether the process that made the last attempt has had the time to say that it lives.
-    pub(super) has_waited_for_survivor: bool,
-    /// How many events were parked since one was handled.
-    pub(super) parked_in_a_row: u32,
-    /// Whether the database knows that this run handles events: if its process dies, the next one
-    /// handles them one by one.
-    pub(super) is_marked: bool,
-    /// Whether the database holds an error of this run that was none of an event's.
-    pub(super) has_told: bool,
-    is_schema_checked: bool,
-    pub(super) last_save: Instant,
-    pub(super) renew_at: Instant,
-    /// When there last was something to do, and how long the run waited after the last poll.
-    idle_since: Instant,
-    pub(super) pause: Duration,
-}
-
-/// What one step achieved.
-enum Step {
-    /// The checkpoint is known; no work is done yet.
-    Loaded,
-    /// Nothing of it was for this run. There may be more at once.
-    Passed,
-    /// Something was handled and committed. There may be more at once.
-    Committed,
-    /// The log holds nothing more now.
-    Idle,
-    /// The projection is paused, or the partition has come to its barrier.
-    Held,
-}
-
-/// Why a step failed.
-pub(super) enum Interruption {
-    /// A new transaction may succeed.
-    Retry(Retry),
-    /// The partition is of another epoch.
-    Lost,
-    /// Trying again would not help.
-    Stop(ProcessorError),
-}
-
-/// The database asks to try again, cannot be reached, or another worker moved the checkpoint.
-pub(super) struct Retry {
-    pub(super) source: HandlerError,
-    /// The event that was being handled on its own, if any.
-    pub(super) position: Option<Position>,
 }
 
 impl<'a, S, P> Run<'a, S, P>
@@ -130,263 +40,18 @@ where
     S: EventSource,
     P: Projection<S::Connection>,
 {
-    pub(crate) fn new(
-        processor: &'a Processor<S, P>,
-        partition: Partition,
-        ownership: Ownership,
-        shutdown: CancellationToken,
-    ) -> Self {
-        let now = Instant::now();
-        let (epoch, renew_at) = match ownership {
-            Ownership::Leased { epoch, lease } => (epoch, now + lease / 3),
-            Ownership::Assigned => (Epoch::FIRST, now),
-        };
+    pub(super) fn new(assignment: Assignment<'a, S, P>) -> Self {
+        let ownership = assignment.ownership;
         Run {
-            name: processor.name(),
-            filter: Arc::new(processor.projection.filter().with_partition(partition)),
-            processor,
-            partition,
-            ownership,
-            shutdown,
-            is_loaded: false,
-            is_registered: ownership != Ownership::Assigned,
-            is_paused: false,
-            epoch,
-            replay_until: Position::START,
-            stop_at: None,
-            saved: Position::START,
-            reached: Position::START,
+            loader: CheckpointLoader::new(ownership),
+            lease: Lease::new(ownership),
+            progress: Progress::new(ownership),
+            attempts: Attempts::default(),
+            pace: Pace::new(assignment.options.limit),
+            idle: Idle::new(),
             ahead: None,
-            pace: Pace::new(processor.limit),
-            failing: None,
-            open_attempt: None,
-            has_waited_for_survivor: false,
-            parked_in_a_row: 0,
-            is_marked: false,
-            has_told: false,
-            is_schema_checked: false,
-            last_save: now,
-            renew_at,
-            idle_since: now,
-            pause: Duration::ZERO,
+            assignment,
         }
-    }
-
-    pub(crate) async fn run(mut self, until: Until) -> Result<Ended, ProcessorError> {
-        let mut goal = None;
-        let mut backoff = Backoff::default();
-        while !self.shutdown.is_cancelled() {
-            let saved_before = self.saved;
-            let retry = match self.advance(&mut goal, until).await {
-                Ok(made_progress) => {
-                    if made_progress || self.saved > saved_before {
-                        backoff = Backoff::default();
-                        self.is_well().await;
-                    }
-                    if goal.is_some_and(|goal| self.reached >= goal) {
-                        break;
-                    }
-                    continue;
-                }
-                Err(Interruption::Stop(error)) => return Err(self.stopped(error).await),
-                Err(Interruption::Lost) => return Ok(self.lost().await),
-                Err(Interruption::Retry(retry)) => retry,
-            };
-            self.is_loaded = false;
-            let delay = backoff.next(retry.position.is_some());
-            let attempts = backoff.count;
-            if until == Until::CaughtUp && attempts >= self.attempts_max() {
-                return Err(self.retries_exhausted(attempts, retry.position, retry.source));
-            }
-            self.is_unwell(&retry, attempts, delay).await;
-            match self.sleep(delay, pending()).await {
-                Err(Interruption::Stop(error)) => return Err(error),
-                Err(Interruption::Lost) => return Ok(self.lost().await),
-                // The next step meets the same trouble.
-                Ok(_) | Err(Interruption::Retry(_)) => {}
-            }
-        }
-        self.finish().await
-    }
-
-    fn attempts_max(&self) -> usize {
-        usize::try_from(self.processor.attempts_max.get()).unwrap_or(usize::MAX)
-    }
-
-    /// One step, and the pause after it; says whether the database did what it was asked.
-    async fn advance(
-        &mut self,
-        goal: &mut Option<Position>,
-        until: Until,
-    ) -> Result<bool, Interruption> {
-        let processor = self.processor;
-        // What is appended while the log is being read must not be slept through.
-        let appended = processor.source.appended();
-        self.renew_if_due().await?;
-        let step = if self.is_loaded {
-            Box::pin(self.step(goal.is_some())).await?
-        } else {
-            let horizon = self.load_checkpoint().await?;
-            // What was appended since the run began is not part of its goal.
-            *goal = goal.or((until == Until::CaughtUp).then_some(horizon));
-            Step::Loaded
-        };
-        if goal.is_none_or(|goal| self.reached < goal) {
-            self.pause_after(&step, appended).await?;
-        }
-        Ok(matches!(step, Step::Idle | Step::Committed | Step::Held))
-    }
-
-    /// Loads the checkpoint from the database: at the start, and after every interruption, when it
-    /// is not known what was committed. Gives the horizon.
-    async fn load_checkpoint(&mut self) -> Result<Position, Interruption> {
-        let source = &*self.processor.source;
-        let store = source.store();
-        let time_max = self.processor.time_max;
-        let loaded = async {
-            let mut tx = source.begin_within(time_max).await?;
-            if !self.is_schema_checked {
-                store.check_schema(&mut tx).await?;
-            }
-            let found = if self.is_registered {
-                store.lock_checkpoint(&mut tx, &self.name, self.partition).await
-            } else {
-                register(store, &mut tx, &self.name, self.partition).await
-            };
-            match found {
-                Ok(checkpoint) => {
-                    source.commit(tx).await?;
-                    Ok(checkpoint)
-                }
-                Err(error) => {
-                    self.roll_back(tx).await;
-                    Err(error)
-                }
-            }
-        };
-        let checkpoint = answered_within::<_, CheckpointError>(time_max, loaded).await;
-        let checkpoint = checkpoint.map_err(|error| self.checkpoint(error))?;
-        let is_first = !self.is_schema_checked;
-        (self.is_registered, self.is_schema_checked) = (true, true);
-
-        if matches!(self.ownership, Ownership::Leased { epoch, .. } if epoch != checkpoint.epoch) {
-            return Err(Interruption::Lost);
-        }
-        // In another epoch it is where an operator wants it to be.
-        if checkpoint.position < self.saved && checkpoint.epoch == self.epoch {
-            return Err(Interruption::Stop(ProcessorError::CheckpointWentBack {
-                projection: self.name.clone(),
-                partition: self.partition,
-                from: self.saved,
-                to: checkpoint.position,
-            }));
-        }
-        let horizon = self.answered(self.processor.horizon.refresh(source)).await;
-        let horizon = horizon.map_err(|error| self.store(error))?;
-        if checkpoint.position > horizon.end {
-            return Err(Interruption::Stop(ProcessorError::CheckpointBeyondLog {
-                projection: self.name.clone(),
-                partition: self.partition,
-                checkpoint: checkpoint.position,
-                end: horizon.end,
-            }));
-        }
-        let position = checkpoint.position;
-        debug!(
-            checkpoint = position.get(),
-            epoch = checkpoint.epoch.get(),
-            horizon = horizon.position.get(),
-            "loaded the checkpoint"
-        );
-        if is_first || checkpoint.epoch != self.epoch {
-            self.failing = Failing::noted(&checkpoint);
-        }
-        (self.saved, self.reached, self.epoch) = (position, position, checkpoint.epoch);
-        (self.stop_at, self.replay_until) = (checkpoint.stop_at, checkpoint.replay_until);
-        (self.is_paused, self.is_loaded, self.ahead) = (checkpoint.is_paused, true, None);
-        Ok(horizon.position)
-    }
-
-    async fn step(&mut self, has_goal: bool) -> Result<Step, Interruption> {
-        let is_at_barrier = self.stop_at.is_some_and(|stop_at| self.reached >= stop_at);
-        if self.is_paused || is_at_barrier {
-            self.save_reached().await?;
-            // A leased run ends when its epoch changes. An assigned one reads the checkpoint again.
-            self.is_loaded = self.ownership != Ownership::Assigned;
-            return Ok(Step::Held);
-        }
-        let ahead = self.ahead.take().filter(|(after, _)| *after == self.reached);
-        let batch = if let Some((_, batch)) = ahead {
-            batch
-        } else {
-            let slot = self.slot().await?;
-            let read = self.answered(self.read_after(self.reached, self.pace.limit()));
-            // Dropped in the middle, it takes its connection with it.
-            let Some(batch) = self.shutdown.run_until_cancelled(read).await else {
-                return Ok(Step::Passed);
-            };
-            drop(slot);
-            if batch.as_ref().is_err_and(no_answer) {
-                self.pace.took_too_long(self.pace.limit().events_max());
-            }
-            batch.map_err(|error| self.store(error))?
-        };
-        if !batch.events.is_empty() {
-            self.handle_and_read_ahead(batch).await?;
-            return Ok(Step::Committed);
-        }
-        let step = if batch.is_nothing(self.reached) { Step::Idle } else { Step::Passed };
-        // Nothing here is for this run. The checkpoint may trail: what lies between is empty.
-        self.reached = batch.complete_through;
-        if has_goal || self.last_save.elapsed() >= EMPTY_SAVE_INTERVAL {
-            self.save_reached().await?;
-        }
-        Ok(step)
-    }
-
-    pub(super) async fn save_reached(&mut self) -> Result<(), Interruption> {
-        if self.reached == self.saved {
-            return Ok(());
-        }
-        self.commit_handled(&[], self.reached, 1).await.map_err(BatchError::without_event)
-    }
-
-    /// Leaves the checkpoint where the run has really come; a failure here loses nothing.
-    async fn finish(mut self) -> Result<Ended, ProcessorError> {
-        if !self.is_loaded {
-            return Ok(Ended::Finished);
-        }
-        match self.save_reached().await {
-            Err(Interruption::Stop(error)) => Err(error),
-            Err(Interruption::Lost) => Ok(Ended::Lost),
-            Ok(()) | Err(Interruption::Retry(_)) => Ok(Ended::Finished),
-        }
-    }
-
-    async fn pause_after(
-        &mut self,
-        step: &Step,
-        appended: impl Future<Output = ()>,
-    ) -> Result<(), Interruption> {
-        match step {
-            Step::Loaded => {}
-            Step::Passed | Step::Committed => self.begin_pauses(),
-            Step::Held => {
-                self.sleep(self.processor.poll_interval_max, pending()).await?;
-            }
-            Step::Idle => {
-                self.pause = next_pause(self.idle_since, self.processor.poll_interval_max);
-                if self.sleep(self.pause, appended).await? {
-                    self.begin_pauses();
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn begin_pauses(&mut self) {
-        self.idle_since = Instant::now();
-        self.pause = Duration::ZERO;
     }
 
     /// Sleeps, and keeps the lease meanwhile; says whether `wake` ended it.
@@ -395,106 +60,117 @@ where
         duration: Duration,
         wake: impl Future<Output = ()>,
     ) -> Result<bool, Interruption> {
-        tokio::pin!(wake);
-        let until = Instant::now() + duration;
-        loop {
-            let next = match self.ownership {
-                Ownership::Assigned => until,
-                Ownership::Leased { .. } => until.min(self.renew_at),
-            };
-            tokio::select! {
-                biased;
-                () = self.shutdown.cancelled() => return Ok(false),
-                () = sleep_until(next) => {}
-                () = &mut wake => return Ok(true),
-            }
-            if next == until {
-                return Ok(false);
-            }
-            match self.renew_if_due().await {
-                // The lease has two thirds left, and the pause is not over.
-                Err(Interruption::Retry(_)) => self.renew_at = Instant::now() + self.lease() / 10,
-                renewed => renewed?,
-            }
-        }
+        self.lease.sleep(&self.assignment, duration, wake).await
     }
 
-    fn lease(&self) -> Duration {
-        match self.ownership {
-            Ownership::Leased { lease, .. } => lease,
-            Ownership::Assigned => Duration::ZERO,
-        }
+    /// Notes an error for operators to see.
+    pub(super) async fn tell(&mut self, error: &str) {
+        self.attempts.tell(&self.assignment, self.progress.epoch, error).await;
     }
 
-    /// A third of the lease passes at most before it is renewed, unless a batch takes longer: its
-    /// lock on the checkpoint then keeps others out.
-    async fn renew_if_due(&mut self) -> Result<(), Interruption> {
-        let Ownership::Leased { epoch, lease } = self.ownership else {
-            return Ok(());
-        };
-        let now = Instant::now();
-        if now < self.renew_at {
+    /// Moves the checkpoint over what was not for this run.
+    pub(super) async fn save_reached(&mut self) -> Result<(), Interruption> {
+        if self.progress.reached == self.progress.saved {
             return Ok(());
         }
-        let source = &*self.processor.source;
-        let renew = async {
-            let mut conn = source.acquire().await?;
-            let store = source.store();
-            let renewed = store.renew(&mut conn, &self.name, self.partition, epoch, lease).await?;
-            source.release(conn);
-            Ok::<bool, StoreError>(renewed)
+        let saved = self.commit(&[], self.progress.reached, 1).await;
+        saved.map_err(BatchError::without_event)
+    }
+
+    /// Handles `events` and moves the checkpoint to `through`, in one transaction.
+    pub(super) async fn commit(
+        &mut self,
+        events: &[PersistedEvent],
+        through: Position,
+        attempt: u32,
+    ) -> Result<(), BatchError> {
+        let _slot = Slot::wait(&self.assignment, &mut self.lease).await?;
+        let started = Instant::now();
+        let mut tx = self.begin().await?;
+        let handled = match self.transaction().handle(&mut tx, events, through, attempt).await {
+            Ok(handled) => handled,
+            Err(error) => {
+                self.end(tx, &error).await;
+                return Err(error);
+            }
         };
-        // An answer that comes after the lease is of no use.
-        let renewed = answered_within(lease.min(self.processor.time_max), renew).await;
-        if !renewed.map_err(|error| self.store(error))? {
-            return Err(Interruption::Lost);
+        let assignment = &self.assignment;
+        match assignment.answered(assignment.source().commit(tx)).await {
+            Ok(()) => {}
+            // Whether it was committed is found out when the checkpoint is loaded.
+            Err(error @ StoreError::ConnectionLost { .. }) => {
+                return Err(assignment.store_failed(error).into());
+            }
+            Err(error) if events.is_empty() => return Err(assignment.store_failed(error).into()),
+            Err(error) => {
+                let cause = error.cause().unwrap_or(Cause::Statement);
+                return Err(BatchError::Handler(Failed { error: error.into(), cause, said: None }));
+            }
         }
-        self.renew_at = now + lease / 3;
+        let (events, from) = (events.len(), self.progress.saved.get());
+        debug!(events, from, through = through.get(), "committed");
+        if handled > 0 {
+            observe::handled(&assignment.name, handled, started.elapsed());
+            self.attempts.parked_in_a_row = 0;
+        }
+        self.has_saved(through, started);
         Ok(())
     }
 
-    /// A worker's partition waits for whatever the store needs; a processor of its own tells who
-    /// started it. What was written outside a transaction, and a filter that no event can pass, are
-    /// nothing that time heals.
-    pub(super) fn store(&self, source: StoreError) -> Interruption {
-        let is_final =
-            matches!(source, StoreError::NoTransaction { .. } | StoreError::InvalidFilter { .. });
-        let waits = self.ownership != Ownership::Assigned && !is_final;
-        if source.is_retryable() || waits {
-            return Interruption::Retry(Retry { source: source.into(), position: None });
+    /// Parks an event and moves the checkpoint past it, in a transaction of its own: the one it
+    /// failed in is rolled back.
+    pub(super) async fn park(
+        &mut self,
+        event: &PersistedEvent,
+        attempts: u32,
+        error: &(dyn Error + Send + Sync + 'static),
+    ) -> Result<(), Interruption> {
+        let started = Instant::now();
+        let letter = DeadLetter::failed(event, attempts, error_text(error));
+        let mut tx = self.begin().await?;
+        if let Err(error) = self.transaction().park(&mut tx, letter).await {
+            let error = BatchError::Interruption(error);
+            self.end(tx, &error).await;
+            return Err(error.without_event());
         }
-        Interruption::Stop(ProcessorError::Store {
-            projection: self.name.clone(),
-            partition: self.partition,
-            source,
-        })
+        let assignment = &self.assignment;
+        let committed = assignment.answered(assignment.source().commit(tx)).await;
+        committed.map_err(|error| assignment.store_failed(error))?;
+        warn!(
+            position = event.position().get(),
+            event_type = event.event_type(),
+            stream = %event.stream(),
+            attempts,
+            error,
+            "parked an event: its stream waits for an operator"
+        );
+        observe::parked(&assignment.name);
+        self.attempts.parked_in_a_row = self.attempts.parked_in_a_row.saturating_add(1);
+        self.has_saved(event.position(), started);
+        Ok(())
     }
 
-    pub(super) fn checkpoint(&self, error: CheckpointError) -> Interruption {
-        match error {
-            CheckpointError::Store(error) => self.store(error),
-            stale @ CheckpointError::Stale { .. } => {
-                Interruption::Retry(Retry { source: stale.into(), position: None })
-            }
-            // Rescaled or deleted since it was claimed.
-            _ if self.ownership != Ownership::Assigned => Interruption::Lost,
-            error => Interruption::Stop(ProcessorError::Checkpoint(error)),
+    fn transaction(&self) -> BatchTransaction<'_, 'a, S, P> {
+        BatchTransaction { assignment: &self.assignment, progress: &self.progress }
+    }
+
+    async fn begin(&self) -> Result<S::Transaction, Interruption> {
+        let assignment = &self.assignment;
+        let begun = assignment.source().begin_within(assignment.time_max());
+        assignment.answered(begun).await.map_err(|error| assignment.store_failed(error))
+    }
+
+    /// A transaction that failed is rolled back, or dropped with its connection.
+    async fn end(&self, tx: S::Transaction, error: &BatchError) {
+        if !error.is_in_mid_statement() {
+            self.assignment.roll_back(tx).await;
         }
     }
 
-    pub(super) fn retries_exhausted(
-        &self,
-        attempts: usize,
-        position: Option<Position>,
-        source: HandlerError,
-    ) -> ProcessorError {
-        let (projection, partition) = (self.name.clone(), self.partition);
-        ProcessorError::RetriesExhausted { projection, partition, position, attempts, source }
+    /// The checkpoint is committed there, and the lease was extended no earlier than `since`.
+    fn has_saved(&mut self, through: Position, since: Instant) {
+        self.progress.save(through);
+        self.attempts.save(through);
+        self.lease.was_extended(self.assignment.ownership, since);
     }
-}
-
-/// An eighth of the time in which nothing came, 1 ms at least: events that come regularly wait for
-/// a sixteenth of their distance on average, and a silent log is asked ever more rarely.
-fn next_pause(idle_since: Instant, max: Duration) -> Duration {
-    (idle_since.elapsed() / 8).clamp(Duration::from_millis(1), max)
 }

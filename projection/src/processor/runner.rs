@@ -4,16 +4,20 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use es::{EventSource, Partition, ProjectionName};
-use futures_util::future::BoxFuture;
+use es::{EventSource, Partition};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::error;
 
+use super::Processor;
 use super::horizon_watch::HorizonWatch;
-use super::run::Until;
+use super::ownership::{Ended, Ownership};
+use super::process::Process;
+use super::run_partition::RunPartition;
+use super::step::Until;
+use crate::error::{ProcessorError, RunnerError};
+use crate::projection::Projection;
 use crate::user_code::panic_message;
-use crate::{Processor, ProcessorError, Projection, RunnerError};
 
 /// Runs many processors on one source side by side. They ask for the horizon together, so their
 /// number does not multiply that question.
@@ -23,7 +27,7 @@ use crate::{Processor, ProcessorError, Projection, RunnerError};
 pub struct Runner<S> {
     source: Arc<S>,
     horizon: Arc<HorizonWatch>,
-    processors: Vec<Arc<dyn Run>>,
+    processors: Vec<Member<S>>,
 }
 
 impl<S: EventSource> Runner<S> {
@@ -53,13 +57,13 @@ impl<S: EventSource> Runner<S> {
         mut self,
         processor: Processor<S, P>,
     ) -> Self {
+        let projection = processor.configured();
+        let Processor { mut process, partition, .. } = processor;
         // A horizon says nothing about another store.
-        let processor = if Arc::ptr_eq(&processor.source, &self.source) {
-            Processor { horizon: Arc::clone(&self.horizon), ..processor }
-        } else {
-            processor
-        };
-        self.processors.push(Arc::new(processor));
+        if Arc::ptr_eq(&process.source, &self.source) {
+            process.horizon = Arc::clone(&self.horizon);
+        }
+        self.processors.push(Member { process, projection, partition });
         self
     }
 
@@ -103,7 +107,14 @@ impl<S: EventSource> Runner<S> {
         let mut tasks = JoinSet::new();
         let mut running = HashMap::new();
         for processor in &self.processors {
-            let task = Arc::clone(processor).run(until, stop_all.clone());
+            let Member { process, projection, partition } = processor;
+            let task = Arc::clone(projection).run_partition(
+                process.clone(),
+                *partition,
+                Ownership::Assigned,
+                until,
+                stop_all.clone(),
+            );
             running.insert(tasks.spawn(task).id(), processor);
         }
         let mut first_failure = Ok(());
@@ -127,51 +138,23 @@ impl<S> fmt::Debug for Runner<S> {
     }
 }
 
-/// A processor whose projection the runner need not know.
-trait Run: Send + Sync {
-    fn run(
-        self: Arc<Self>,
-        until: Until,
-        shutdown: CancellationToken,
-    ) -> BoxFuture<'static, Result<(), ProcessorError>>;
-
-    fn name(&self) -> ProjectionName;
-
-    fn partition(&self) -> Partition;
+/// A partition that the runner runs.
+struct Member<S> {
+    process: Process<S>,
+    projection: Arc<dyn RunPartition<S>>,
+    partition: Partition,
 }
 
-impl<S, P> Run for Processor<S, P>
-where
-    S: EventSource,
-    P: Projection<S::Connection>,
-{
-    fn run(
-        self: Arc<Self>,
-        until: Until,
-        shutdown: CancellationToken,
-    ) -> BoxFuture<'static, Result<(), ProcessorError>> {
-        Box::pin(async move { self.run_until(until, shutdown).await })
-    }
+type Finished = Result<(Id, Result<Ended, ProcessorError>), JoinError>;
 
-    fn name(&self) -> ProjectionName {
-        Processor::name(self)
-    }
-
-    fn partition(&self) -> Partition {
-        Processor::partition(self)
-    }
-}
-
-type Ended = Result<(Id, Result<(), ProcessorError>), JoinError>;
-
-fn outcome(ended: Ended, running: &HashMap<Id, &Arc<dyn Run>>) -> Result<(), RunnerError> {
-    match ended {
-        Ok((_, result)) => Ok(result?),
+fn outcome<S>(finished: Finished, running: &HashMap<Id, &Member<S>>) -> Result<(), RunnerError> {
+    match finished {
+        Ok((_, result)) => Ok(result.map(drop)?),
         Err(error) => {
             let processor = running[&error.id()];
             Err(RunnerError::Panicked {
-                projection: processor.name(),
-                partition: processor.partition(),
+                projection: processor.projection.name(),
+                partition: processor.partition,
                 message: match error.try_into_panic() {
                     Ok(payload) => panic_message(&*payload),
                     Err(error) => error.to_string(),

@@ -12,74 +12,89 @@ use es::adapter::{Attempt, ProjectionStore};
 use es::{EventSource, PartitionState, StoreError};
 use tracing::debug;
 
-use super::attempts::Failing;
-use super::run::{Ended, Interruption, Ownership, Run};
-use crate::Projection;
+use super::assignment::Assignment;
+use super::attempts::{Attempts, record};
+use super::failing::Failing;
+use super::interruption::Interruption;
+use super::lease::Lease;
 use crate::limits::{NOTE_TIME_MAX, answered_within};
+use crate::projection::Projection;
 
-impl<S, P> Run<'_, S, P>
+/// The partition is another's: the attempt that the database saw begin and not end is taken back.
+pub(super) async fn take_back_attempt<S, P>(assignment: &Assignment<'_, S, P>, attempts: &Attempts)
 where
     S: EventSource,
     P: Projection<S::Connection>,
 {
-    /// The partition is another's: the attempt that the database saw begin and not end is taken back.
-    pub(super) async fn lost(&self) -> Ended {
-        let taken_back = answered_within(NOTE_TIME_MAX, self.take_back_attempt()).await;
-        if let Err(error) = taken_back {
-            debug!(error = &error as &dyn Error, "an attempt that was cut off counts");
-        }
-        Ended::Lost
+    let taken_back = answered_within(NOTE_TIME_MAX, take_back(assignment, attempts)).await;
+    if let Err(error) = taken_back {
+        debug!(error = &error as &dyn Error, "an attempt that was cut off counts");
     }
+}
 
-    async fn take_back_attempt(&self) -> Result<(), StoreError> {
-        let (Some(position), Some(state)) = (self.open_attempt, self.my_state().await?) else {
-            return Ok(());
-        };
-        if state.failing_position != Some(position) || state.attempts == 0 {
-            return Ok(());
-        }
-        let source = &*self.processor.source;
-        let mut conn = source.acquire().await?;
-        // It stays open: the attempt of another process may be under way by now.
-        let attempts = state.attempts - 1;
-        let attempt = Attempt { position: Some(position), attempts, error: None };
-        let (name, store) = (&self.name, source.store());
-        store.record_attempt(&mut conn, name, self.partition, state.epoch, attempt).await?;
-        source.release(conn);
-        Ok(())
+async fn take_back<S, P>(
+    assignment: &Assignment<'_, S, P>,
+    attempts: &Attempts,
+) -> Result<(), StoreError>
+where
+    S: EventSource,
+    P: Projection<S::Connection>,
+{
+    let (Some(position), Some(state)) = (attempts.open, my_state(assignment).await?) else {
+        return Ok(());
+    };
+    if state.failing_position != Some(position) || state.attempts == 0 {
+        return Ok(());
     }
+    // It stays open: the attempt of another process may be under way by now.
+    let attempts = state.attempts - 1;
+    let attempt = Attempt { position: Some(position), attempts, error: None };
+    record(assignment, state.epoch, attempt).await
+}
 
-    /// What is known of an event whose last attempt has not ended, once the process that made it has
-    /// had a lease to say that it lives.
-    pub(super) async fn after_survivors(
-        &mut self,
-        failing: Failing,
-    ) -> Result<Failing, Interruption> {
-        let Ownership::Leased { lease, .. } = self.ownership else {
-            return Ok(failing);
-        };
-        if !failing.is_open || failing.failed == 0 || self.has_waited_for_survivor {
-            return Ok(failing);
-        }
-        self.sleep(lease, pending()).await?;
-        if self.shutdown.is_cancelled() {
-            return Ok(failing);
-        }
-        self.has_waited_for_survivor = true;
-        let state = self.answered(self.my_state()).await.map_err(|error| self.store(error))?;
-        let attempts = state
-            .filter(|state| state.failing_position == Some(failing.position))
-            .map_or(failing.failed, |state| state.attempts);
-        let failing = Failing { failed: attempts.min(failing.failed), ..failing };
-        self.failing = Some(failing);
-        Ok(failing)
+/// What is known of an event whose last attempt has not ended, once the process that made it has
+/// had a lease to say that it lives.
+pub(super) async fn after_survivors<S, P>(
+    assignment: &Assignment<'_, S, P>,
+    lease: &mut Lease,
+    attempts: &mut Attempts,
+    failing: Failing,
+) -> Result<Failing, Interruption>
+where
+    S: EventSource,
+    P: Projection<S::Connection>,
+{
+    let Some(lease_time) = assignment.ownership.lease() else {
+        return Ok(failing);
+    };
+    if !failing.is_open || failing.failed == 0 || attempts.has_waited_for_survivor {
+        return Ok(failing);
     }
+    lease.sleep(assignment, lease_time, pending()).await?;
+    if assignment.shutdown.is_cancelled() {
+        return Ok(failing);
+    }
+    attempts.has_waited_for_survivor = true;
+    let state = assignment.answered(my_state(assignment)).await;
+    let state = state.map_err(|error| assignment.store_failed(error))?;
+    let noted = state
+        .filter(|state| state.failing_position == Some(failing.position))
+        .map_or(failing.failed, |state| state.attempts);
+    let failing = Failing { failed: noted.min(failing.failed), ..failing };
+    attempts.failing = Some(failing);
+    Ok(failing)
+}
 
-    async fn my_state(&self) -> Result<Option<PartitionState>, StoreError> {
-        let source = &*self.processor.source;
-        let mut conn = source.acquire().await?;
-        let states = source.store().partitions(&mut conn, &self.name).await?;
-        source.release(conn);
-        Ok(states.into_iter().find(|state| state.partition == self.partition))
-    }
+async fn my_state<S, P>(
+    assignment: &Assignment<'_, S, P>,
+) -> Result<Option<PartitionState>, StoreError>
+where
+    S: EventSource,
+    P: Projection<S::Connection>,
+{
+    let source = assignment.source();
+    let mut conn = source.acquire().await?;
+    let states = source.store().partitions(&mut conn, &assignment.name).await?;
+    source.release(conn);
+    Ok(states.into_iter().find(|state| state.partition == assignment.partition))
 }

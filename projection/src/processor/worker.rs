@@ -17,17 +17,19 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info, info_span, warn};
 
-use super::STOP_TIME_MAX;
-use super::horizon_watch::HorizonWatch;
+use super::Processor;
+use super::ownership::Ended;
+use super::process::Process;
 use super::rebalance::rebalance;
 use super::registration::register;
-use super::run::Ended;
 use super::run_partition::RunPartition;
+use crate::error::{ProcessorError, WorkerError};
 use crate::handler_error::error_text;
 use crate::health::Health;
 use crate::limits::{answered_within, ended_within};
+use crate::observe;
+use crate::projection::Projection;
 use crate::rescale::{complete_rescale, is_drained};
-use crate::{Processor, ProcessorError, Projection, WorkerError, observe};
 
 /// Works on projections together with other workers, in this process and others: each claims its
 /// share of every projection's partitions, for the time of a lease that it keeps renewing.
@@ -59,15 +61,11 @@ use crate::{Processor, ProcessorError, Projection, WorkerError, observe};
 /// the same time, however many partitions there are. The worker needs one now and then to look
 /// around, and renewing a lease needs one: give the pool two more.
 pub struct Worker<S> {
-    pub(super) source: Arc<S>,
+    pub(super) process: Process<S>,
     pub(super) id: WorkerId,
     pub(super) lease: Duration,
     poll_interval: Duration,
-    stop_time_max: Duration,
-    slots: Arc<Semaphore>,
-    horizon: Arc<HorizonWatch>,
-    pub(super) health: Health,
-    projections: Vec<Member>,
+    projections: Vec<Member<S>>,
 }
 
 /// How many connections a worker uses for batches and reads, unless set.
@@ -77,9 +75,8 @@ const CONNECTIONS_MAX: usize = 8;
 const LEAVE_TIME_MAX: Duration = Duration::from_secs(3);
 
 /// A projection, and how many partitions it gets if it is new.
-#[derive(Clone)]
-pub(super) struct Member {
-    pub(super) projection: Arc<dyn RunPartition>,
+pub(super) struct Member<S> {
+    pub(super) projection: Arc<dyn RunPartition<S>>,
     pub(super) partitions: NonZeroU16,
 }
 
@@ -89,14 +86,13 @@ impl<S: EventSource> Worker<S> {
     pub fn new(source: Arc<S>) -> Self {
         let id = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
         Worker {
-            source,
+            process: Process {
+                slots: Some(Arc::new(Semaphore::new(CONNECTIONS_MAX))),
+                ..Process::new(source)
+            },
             id: WorkerId::new(id).expect("digits and a hyphen"),
             lease: Duration::from_secs(10),
             poll_interval: Duration::from_secs(1),
-            stop_time_max: STOP_TIME_MAX,
-            slots: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            horizon: Arc::default(),
-            health: Health::default(),
             projections: Vec::new(),
         }
     }
@@ -122,21 +118,21 @@ impl<S: EventSource> Worker<S> {
     }
 
     /// How many connections the worker uses at most for batches and reads; 8 unless set, which goes
-    /// with sqlx's pool of 10. Partitions that want one more wait, and keep their leases. Set it
-    /// before projections are added.
+    /// with sqlx's pool of 10. Partitions that want one more wait, and keep their leases.
     #[must_use]
     pub fn with_connections_max(self, connections: NonZeroUsize) -> Self {
         let permits = connections.get().min(Semaphore::MAX_PERMITS);
-        Worker { slots: Arc::new(Semaphore::new(permits)), ..self }
+        let slots = Some(Arc::new(Semaphore::new(permits)));
+        Worker { process: Process { slots, ..self.process }, ..self }
     }
 
     /// How long the worker may take to stop; 20 seconds unless set. What is not done by then is
     /// dropped, and handled by whichever worker takes the partition over; giving the partitions up
     /// takes up to six seconds more. Choose less than what stops the process by force, such as
-    /// Kubernetes' grace period of 30 seconds. Set it before projections are added.
+    /// Kubernetes' grace period of 30 seconds.
     #[must_use]
     pub fn with_stop_time_max(self, stop_time_max: Duration) -> Self {
-        Worker { stop_time_max, ..self }
+        Worker { process: Process { stop_time_max, ..self.process }, ..self }
     }
 
     /// Adds a projection with the default settings. A new projection is created with `partitions`
@@ -148,7 +144,7 @@ impl<S: EventSource> Worker<S> {
         projection: &Arc<P>,
         partitions: NonZeroU16,
     ) -> Self {
-        let processor = Processor::new(Arc::clone(&self.source), Arc::clone(projection));
+        let processor = Processor::new(Arc::clone(&self.process.source), Arc::clone(projection));
         self.with_processor(processor, partitions)
     }
 
@@ -161,15 +157,7 @@ impl<S: EventSource> Worker<S> {
         partitions: NonZeroU16,
     ) -> Self {
         // One source, so that a checkpoint, a lease and the log are those of one database.
-        let processor = Processor {
-            source: Arc::clone(&self.source),
-            horizon: Arc::clone(&self.horizon),
-            health: self.health.clone(),
-            slots: Some(Arc::clone(&self.slots)),
-            stop_time_max: self.stop_time_max,
-            ..processor
-        };
-        self.projections.push(Member { projection: Arc::new(processor), partitions });
+        self.projections.push(Member { projection: processor.configured(), partitions });
         self
     }
 
@@ -180,7 +168,7 @@ impl<S: EventSource> Worker<S> {
 
     /// How the worker is doing, for a health check of the process: it asks no database.
     pub fn health(&self) -> Health {
-        self.health.clone()
+        self.process.health.clone()
     }
 
     /// Works until `shutdown` is cancelled.
@@ -255,7 +243,7 @@ impl<'a, S: EventSource> WorkerRun<'a, S> {
         let outcome = self.work(&shutdown).await;
         self.stop_all.cancel();
         // Each stops by itself in the stop time, unless its handler blocks the thread.
-        let deadline = Instant::now() + self.worker.stop_time_max + LEAVE_TIME_MAX;
+        let deadline = Instant::now() + self.worker.process.stop_time_max + LEAVE_TIME_MAX;
         let all_ended = async {
             while let Some(finished) = self.tasks.join_next_with_id().await {
                 self.ended(finished).await;
@@ -299,10 +287,10 @@ impl<'a, S: EventSource> WorkerRun<'a, S> {
             let looked = ended_within(LEAVE_TIME_MAX, shutdown, poll).await;
             match looked {
                 None => return Ok(()),
-                Some(Ok(())) => self.worker.health.worker_is_well(),
+                Some(Ok(())) => self.worker.process.health.worker_is_well(),
                 Some(Err(error)) if is_registered || error.is_cured_by_waiting() => {
                     warn!(reason = &error as &dyn std::error::Error, "looking again");
-                    self.worker.health.worker_fails(error_text(&error));
+                    self.worker.process.health.worker_fails(error_text(&error));
                 }
                 Some(Err(error)) => return Err(error),
             }
@@ -322,7 +310,7 @@ impl<'a, S: EventSource> WorkerRun<'a, S> {
             self.register().await?;
             *is_registered = true;
         }
-        let source = &*self.worker.source;
+        let source = &*self.worker.process.source;
         let look = async {
             let mut conn = source.acquire().await?;
             let states = source.store().projections(&mut conn).await?;
@@ -330,10 +318,10 @@ impl<'a, S: EventSource> WorkerRun<'a, S> {
             Ok::<_, StoreError>(states)
         };
         let states = self.answered(look).await.map_err(|error| self.store(error))?;
-        let end = self.worker.horizon.end(source, self.worker.poll_interval);
+        let end = self.worker.process.horizon.end(source, self.worker.poll_interval);
         let end = self.answered(end).await.map_err(|error| self.store(error))?;
         let mut outcome = Ok(());
-        for member in self.worker.projections.clone() {
+        for member in &self.worker.projections {
             let name = member.projection.name();
             let Some(state) = states.iter().find(|state| state.name == name) else {
                 if self.deleted.insert(name.clone()) {
@@ -343,9 +331,9 @@ impl<'a, S: EventSource> WorkerRun<'a, S> {
                 continue;
             };
             // What keeps it from one projection keeps it from no other.
-            let looked = self.look_after(&member, state, end).await;
+            let looked = self.look_after(member, state, end).await;
             outcome = outcome.and(looked.map_err(|error| self.store(error)));
-            observe::standing_still(&name, self.worker.health.standing_still(&name));
+            observe::standing_still(&name, self.worker.process.health.standing_still(&name));
         }
         outcome
     }
@@ -367,7 +355,7 @@ impl<'a, S: EventSource> WorkerRun<'a, S> {
         name: &ProjectionName,
         partitions: NonZeroU16,
     ) -> Result<(), CheckpointError> {
-        let source = &*self.worker.source;
+        let source = &*self.worker.process.source;
         let mut tx = source.begin_within(self.worker.lease).await?;
         source.store().check_schema(&mut tx).await?;
         if source.store().lock_projection(&mut tx, name).await?.is_none() {
@@ -384,11 +372,12 @@ impl<'a, S: EventSource> WorkerRun<'a, S> {
     /// Says that this worker is there, and claims or gives up what the shares ask for.
     async fn look_after(
         &mut self,
-        member: &Member,
+        member: &Member<S>,
         state: &ProjectionState,
         end: Position,
     ) -> Result<(), StoreError> {
-        let Worker { source, id, lease, .. } = self.worker;
+        let Worker { process, id, lease, .. } = self.worker;
+        let source = &process.source;
         let store = source.store();
         let failed = self.failed.iter().filter(|((of, _), _)| *of == state.name);
         let failed: Vec<_> = failed.map(|((_, index), held)| (*index, *held)).collect();
@@ -461,7 +450,7 @@ impl<'a, S: EventSource> WorkerRun<'a, S> {
     /// A partition that stood still is given up, or an operator has seen to it.
     fn forget_failed(&mut self, name: &ProjectionName, index: u16) -> Option<(Partition, Epoch)> {
         let held = self.failed.remove(&(name.clone(), index))?;
-        self.worker.health.partition_is_well(name, held.0);
+        self.worker.process.health.partition_is_well(name, held.0);
         Some(held)
     }
 
