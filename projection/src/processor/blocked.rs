@@ -4,7 +4,8 @@ use es::{EventSource, PartitionState, ProjectionName};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::worker::{Member, WorkerRun};
+use super::settings::Member;
+use super::worker_run::WorkerRun;
 
 const REASON: &str = "the handler has not given its thread back in the time it has: it blocks, in a \
                       loop, a lock or a call without `await`, which belongs into \
@@ -16,7 +17,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
     /// the projection until the handler returns, so that others have room for the partition.
     pub(super) fn look_for_blocked(&mut self, member: &Member<S>, partitions: &[PartitionState]) {
         let (name, now) = (member.projection.name(), Instant::now());
-        let time_max = member.projection.time_max().saturating_add(self.worker.lease);
+        let time_max = member.projection.time_max().saturating_add(self.settings.lease);
         for state in partitions {
             let key = (name.clone(), state.partition.index());
             let Some(running) = self.running.get_mut(&key) else {
@@ -32,7 +33,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
             }
             running.is_blocked = true;
             warn!(projection = %name, partition = %state.partition, "{REASON}");
-            self.worker.process.health.partition_fails(
+            self.settings.process.health.partition_fails(
                 &name,
                 state.partition,
                 false,

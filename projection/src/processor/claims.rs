@@ -9,8 +9,9 @@ use es::{EventSource, Partition, PartitionState, ProjectionName, StoreError};
 use tracing::{Instrument, debug, error, info};
 
 use super::ownership::{Ended, Ownership};
+use super::settings::{Member, Settings};
 use super::step::Until;
-use super::worker::{Finished, Member, Running, Worker, WorkerRun};
+use super::worker_run::{Finished, Running, WorkerRun};
 use crate::handler_error::error_text;
 use crate::limits::answered_within;
 use crate::user_code::panic_message;
@@ -24,7 +25,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
         member: &Member<S>,
         state: &PartitionState,
     ) -> Result<(), StoreError> {
-        let Worker { process, id, lease, .. } = self.worker;
+        let Settings { process, id, lease, .. } = self.settings;
         let source = &process.source;
         let (name, partition, lease) = (member.projection.name(), state.partition, *lease);
         let claim = async {
@@ -76,7 +77,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
         let name = key.0.clone();
         let reason = match finished {
             Ok((_, Ok(ended))) => {
-                self.worker.process.health.partition_is_well(&name, partition);
+                self.settings.process.health.partition_is_well(&name, partition);
                 if ended == Ended::Lost {
                     info!(projection = %name, %partition, "lost a partition");
                 } else if let Err(error) = self.release(&name, partition, epoch).await {
@@ -92,7 +93,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
             },
         };
         error!(reason, projection = %name, %partition, "a partition stands still");
-        self.worker.process.health.partition_fails(&name, partition, true, reason);
+        self.settings.process.health.partition_fails(&name, partition, true, reason);
         self.failed.insert(key, (partition, epoch));
     }
 
@@ -103,7 +104,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
         partition: Partition,
         epoch: Epoch,
     ) -> Result<(), StoreError> {
-        let source = &*self.worker.process.source;
+        let source = &*self.settings.process.source;
         let release = || async {
             let mut conn = source.acquire().await?;
             source.store().release(&mut conn, name, partition, epoch).await?;
@@ -116,7 +117,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
     /// Gives up whatever still has this worker's name, such as a partition that stands still or
     /// one that was claimed without an answer, and takes the worker out of the count.
     pub(super) async fn leave(&self, name: &ProjectionName) -> Result<(), StoreError> {
-        let Worker { process, id, .. } = self.worker;
+        let Settings { process, id, .. } = self.settings;
         let source = &process.source;
         let look = || async {
             let mut conn = source.acquire().await?;

@@ -1,9 +1,11 @@
 //! Registering a projection that is not there yet.
 
+use std::num::NonZeroU16;
 use std::ops::Range;
+use std::time::Duration;
 
 use es::adapter::{Checkpoint, Epoch, PartitionSeed, ProjectionStore};
-use es::{CheckpointError, Partition, ProjectionName};
+use es::{CheckpointError, EventSource, EventStore, Partition, ProjectionName, StoreError};
 
 /// Where the first epoch is drawn from: numbers that every client of the database shows exactly.
 const EPOCHS: Range<i64> = 1..1 << 52;
@@ -11,7 +13,7 @@ const EPOCHS: Range<i64> = 1..1 << 52;
 /// As [`register_checkpoint`](es::adapter::CheckpointStore::register_checkpoint), but a new projection begins
 /// in an epoch that no projection of its name has had. If one was deleted before, a worker may still
 /// hold a partition of that one, in one of its epochs: it must not take the new one for it.
-pub(crate) async fn register<T: ProjectionStore>(
+pub(super) async fn register<T: ProjectionStore>(
     store: &T,
     conn: &mut T::Connection,
     projection: &ProjectionName,
@@ -34,4 +36,25 @@ pub(crate) async fn register<T: ProjectionStore>(
     let seeds: Vec<PartitionSeed> = partitions.iter().map(seed).collect();
     store.rewrite_partitions(conn, projection, &seeds).await?;
     Ok(Checkpoint { epoch, ..checkpoint })
+}
+
+/// Registers a projection with this many partitions, unless it is there already.
+pub(super) async fn register_projection<S: EventSource>(
+    source: &S,
+    name: &ProjectionName,
+    partitions: NonZeroU16,
+    time_max: Duration,
+) -> Result<(), CheckpointError> {
+    let store = source.store();
+    let mut tx = source.begin_within(time_max).await?;
+    store.check_schema(&mut tx).await?;
+    if store.lock_projection(&mut tx, name).await?.is_none() {
+        let first = Partition::new(0, partitions.get()).map_err(StoreError::misuse)?;
+        match register(store, &mut tx, name, first).await {
+            // Another worker was quicker, with another number: theirs it is.
+            Ok(_) | Err(CheckpointError::PartitionCount { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(source.commit(tx).await?)
 }

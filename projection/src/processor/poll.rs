@@ -1,0 +1,158 @@
+//! One poll of a worker: who is there, what is free, what has changed.
+
+use es::adapter::ProjectionStore;
+use es::{
+    CheckpointError, EventSource, PartitionState, Position, ProjectionState, StoreError, WorkerId,
+};
+use tracing::{info, warn};
+
+use super::rebalance::{Rebalance, rebalance};
+use super::registration::register_projection;
+use super::settings::{Member, Settings};
+use super::worker_run::WorkerRun;
+use crate::error::WorkerError;
+use crate::limits::answered_within;
+use crate::observe;
+use crate::rescale::{complete_rescale, is_drained};
+
+/// What a worker sees of one projection.
+struct Seen {
+    workers: Vec<WorkerId>,
+    partitions: Vec<PartitionState>,
+    /// The partitions that stood still here, and that an operator has seen to, by index.
+    let_go: Vec<u16>,
+}
+
+impl<S: EventSource> WorkerRun<'_, S> {
+    pub(super) async fn poll(&mut self, is_registered: &mut bool) -> Result<(), WorkerError> {
+        if !*is_registered {
+            self.register().await?;
+            *is_registered = true;
+        }
+        let source = &*self.settings.process.source;
+        let look = async {
+            let mut conn = source.acquire().await?;
+            let states = source.store().projections(&mut conn).await?;
+            source.release(conn);
+            Ok::<_, StoreError>(states)
+        };
+        let states = self.answered(look).await.map_err(|error| self.store(error))?;
+        let end = self.settings.process.horizon.end(source, self.settings.poll_interval);
+        let end = self.answered(end).await.map_err(|error| self.store(error))?;
+        let mut outcome = Ok(());
+        for member in &self.settings.projections {
+            let name = member.projection.name();
+            let Some(state) = states.iter().find(|state| state.name == name) else {
+                if self.deleted.insert(name.clone()) {
+                    // To make it again would apply everything a second time.
+                    warn!(projection = %name, "the projection was deleted: start the worker again");
+                }
+                continue;
+            };
+            // What keeps it from one projection keeps it from no other.
+            let looked = self.look_after(member, state, end).await;
+            outcome = outcome.and(looked.map_err(|error| self.store(error)));
+            observe::standing_still(&name, self.settings.process.health.standing_still(&name));
+        }
+        outcome
+    }
+
+    pub(super) async fn register(&self) -> Result<(), WorkerError> {
+        let (source, lease) = (&*self.settings.process.source, self.settings.lease);
+        for Member { projection, partitions } in &self.settings.projections {
+            projection.check_filter().map_err(|error| self.store(error))?;
+            match self
+                .answered(register_projection(source, &projection.name(), *partitions, lease))
+                .await
+            {
+                Ok(()) => {}
+                Err(CheckpointError::Store(error)) => return Err(self.store(error)),
+                Err(error) => return Err(WorkerError::Checkpoint(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Says that this worker is there, and claims or gives up what the shares ask for.
+    async fn look_after(
+        &mut self,
+        member: &Member<S>,
+        state: &ProjectionState,
+        end: Position,
+    ) -> Result<(), StoreError> {
+        let Settings { process, id, lease, .. } = self.settings;
+        let Seen { workers, partitions, let_go } =
+            answered_within(*lease, self.look(state)).await?;
+        for index in let_go {
+            self.forget_failed(&state.name, index);
+        }
+        for one in &partitions {
+            observe::lag(&state.name, one.partition, end.distance_from(one.position));
+        }
+        self.look_for_blocked(member, &partitions);
+        if state.is_paused || self.stop_all.is_cancelled() || self.is_blocked(&state.name) {
+            return Ok(());
+        }
+        if let Some(total) = state.rescale_to.filter(|_| is_drained(&partitions)) {
+            info!(projection = %state.name, partitions = total, "all partitions are at the barrier");
+            // They are claimed at the next poll, in their new number.
+            let complete = complete_rescale(&*process.source, &state.name);
+            return answered_within(*lease, complete).await;
+        }
+        let running = self.running_of(&state.name);
+        let plan = rebalance(&state.name, id, &workers, &partitions, &running);
+        self.carry_out(plan, member, &partitions).await
+    }
+
+    async fn look(&self, state: &ProjectionState) -> Result<Seen, StoreError> {
+        let Settings { process, id, lease, .. } = self.settings;
+        let (source, store) = (&*process.source, process.source.store());
+        let mut conn = source.acquire().await?;
+        // A worker that dies is out of the count before its leases are over: they are renewed every
+        // third, so a third of the lease is the longest that one can be ahead of this.
+        if !self.is_blocked(&state.name) {
+            store.heartbeat(&mut conn, &state.name, id, *lease * 2 / 3).await?;
+        }
+        // The partitions that stand still are kept, so that no other worker fails on the same
+        // event, until an operator has seen to them, which raises the epoch.
+        let mut let_go = Vec::new();
+        for ((_, index), (partition, epoch)) in
+            self.failed.iter().filter(|((of, _), _)| *of == state.name)
+        {
+            if !store.renew(&mut conn, &state.name, *partition, *epoch, *lease).await? {
+                let_go.push(*index);
+            }
+        }
+        let workers = store.workers(&mut conn, &state.name).await?;
+        let partitions = store.partitions(&mut conn, &state.name).await?;
+        source.release(conn);
+        Ok(Seen { workers, partitions, let_go })
+    }
+
+    async fn carry_out(
+        &mut self,
+        plan: Rebalance,
+        member: &Member<S>,
+        partitions: &[PartitionState],
+    ) -> Result<(), StoreError> {
+        let name = member.projection.name();
+        let find = |index| partitions.iter().find(move |one| one.partition.index() == index);
+        for index in plan.release {
+            if let Some(running) = self.running.get(&(name.clone(), index)) {
+                info!(projection = %name, partition = index, "giving a partition up");
+                running.stop.cancel();
+            } else if let Some((partition, epoch)) = self.forget_failed(&name, index) {
+                self.release(&name, partition, epoch).await?;
+            } else if let Some(one) = find(index) {
+                // Claimed without an answer, and more than the share by now.
+                self.release(&name, one.partition, one.epoch).await?;
+            }
+        }
+        for index in plan.claim {
+            if let Some(state) = find(index) {
+                self.claim(member, state).await?;
+            }
+        }
+        Ok(())
+    }
+}
