@@ -3,7 +3,7 @@
 use es::{CheckpointError, Partition, Position, ProjectionName, StoreError, WorkerId};
 use thiserror::Error;
 
-use crate::HandlerError;
+use crate::handler_error::HandlerError;
 
 /// Why a processor stopped before it was told to. Everything handled so far is committed; what
 /// was being handled is rolled back.

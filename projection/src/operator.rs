@@ -11,19 +11,20 @@
 
 mod dead_letters;
 mod lag;
+mod letter_queue;
 mod rescale;
 mod reset;
+mod retry;
 mod settings;
 mod skip_failing;
 mod status;
 mod wait;
 
-pub use self::dead_letters::{
-    DeadLetterError, RetriedLetters, dead_letters, retry, retry_within, skip,
-};
+pub use self::dead_letters::{DeadLetterError, dead_letters, skip};
 pub use self::lag::{PartitionLag, lag};
 pub use self::rescale::rescale;
 pub use self::reset::{ResetTo, reset};
+pub use self::retry::{RetriedLetters, retry, retry_within};
 pub use self::settings::{delete, pause, resume};
 pub use self::skip_failing::{SkipFailingError, skip_failing};
 pub use self::status::{PartitionStatus, ProjectionStatus, Rebuild, status, status_of};

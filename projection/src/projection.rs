@@ -4,7 +4,9 @@ use std::future::Future;
 
 use es::{EventFilter, PersistedEvent, ProjectionName};
 
-use crate::{BatchContext, EventContext, FailurePolicy, HandlerError};
+use crate::context::{BatchContext, EventContext};
+use crate::handler_error::HandlerError;
+use crate::policy::FailurePolicy;
 
 /// Turns events into rows, on connections of type `C`.
 ///

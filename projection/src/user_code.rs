@@ -8,9 +8,8 @@ use es::{Cause, EventSource};
 use futures_util::FutureExt;
 use tokio::time::timeout;
 
-use crate::handler_error::{HandlerTimedOut, Said, said};
+use crate::handler_error::{HandlerError, HandlerPanicked, HandlerTimedOut, Said, said};
 use crate::limits::{NOTE_TIME_MAX, answered_within};
-use crate::{HandlerError, HandlerPanicked};
 
 /// Why the handler's work on an event, or a batch, came to nothing.
 #[derive(Debug)]

@@ -68,7 +68,7 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::Retries;
+    use crate::policy::Retries;
 
     fn failed(cause: Cause, said: Option<Said>) -> Failed {
         Failed { error: "it".into(), cause, said }
