@@ -271,9 +271,8 @@ where
             let troubles = health.troubles();
             assert!(troubles.iter().any(|one| one.reason.contains("number 3")), "{troubles:?}");
             let told = async || {
-                let status =
-                    operator::status_of(&*stage.source, &name()).await.expect("the status");
-                let partition = &status.expect("it is there").partitions[0];
+                let seen = operator::status_of(&*stage.source, &name()).await.expect("the status");
+                let partition = &seen.expect("it is there").partitions[0];
                 partition
                     .state
                     .last_error

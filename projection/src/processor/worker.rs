@@ -12,6 +12,7 @@ use tracing::{Instrument, info_span};
 
 use super::Processor;
 use super::process::Process;
+use super::run_partition::ConfiguredProjection;
 use super::settings::{Member, Settings};
 use super::worker_run::WorkerRun;
 use crate::error::WorkerError;
@@ -47,6 +48,11 @@ use crate::projection::Projection;
 /// At most [`with_connections_max`](Worker::with_connections_max) are used for batches and reads at
 /// the same time, however many partitions there are. The worker needs one now and then to look
 /// around, and renewing a lease needs one: give the pool two more.
+///
+/// [`operator::status`]: crate::operator::status
+/// [`operator::resume`]: crate::operator::resume
+/// [`operator::reset`]: crate::operator::reset
+/// [`operator::skip_failing`]: crate::operator::skip_failing
 pub struct Worker<S> {
     settings: Settings<S>,
 }
@@ -130,7 +136,9 @@ impl<S: EventSource> Worker<S> {
         partitions: NonZeroU16,
     ) -> Self {
         // One source, so that a checkpoint, a lease and the log are those of one database.
-        self.settings.projections.push(Member { projection: processor.configured(), partitions });
+        let Processor { projection, options, .. } = processor;
+        let projection = Arc::new(ConfiguredProjection { projection, options });
+        self.settings.projections.push(Member { projection, partitions });
         self
     }
 
