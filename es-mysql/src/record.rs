@@ -43,6 +43,7 @@ fn event_record(row: &MySqlRow) -> Result<EventRecord<'_>, sqlx::Error> {
         causation_id: nullable(11)?,
         trace_id: nullable(12)?,
         created_at: row.try_get(13)?,
+        recorded_at: row.try_get(14)?,
     })
 }
 

@@ -77,7 +77,7 @@ async fn collect(
 type IsExpected = fn(&PgTypeInfo) -> bool;
 
 /// The columns of `read_stream.sql` and `read_window.sql`, by number.
-const COLUMNS: [(&str, IsExpected); 14] = [
+const COLUMNS: [(&str, IsExpected); 15] = [
     ("global_position", <i64 as Type<Postgres>>::compatible),
     ("bounded_context", <str as Type<Postgres>>::compatible),
     ("aggregate_type", <str as Type<Postgres>>::compatible),
@@ -92,6 +92,7 @@ const COLUMNS: [(&str, IsExpected); 14] = [
     ("causation_id", <str as Type<Postgres>>::compatible),
     ("trace_id", <str as Type<Postgres>>::compatible),
     ("created_at", <DateTime<Utc> as Type<Postgres>>::compatible),
+    ("recorded_at", <DateTime<Utc> as Type<Postgres>>::compatible),
 ];
 
 fn check_types(row: &PgRow) -> Result<(), StoreError> {
@@ -123,8 +124,8 @@ fn record(row: &PgRow) -> Result<EventRecord<'_>, StoreError> {
             correlation_id: nullable_text(row, 10)?,
             causation_id: nullable_text(row, 11)?,
             trace_id: nullable_text(row, 12)?,
-            created_at: time(i64::from_be_bytes(array(row, 13)?))
-                .ok_or_else(|| corrupt(13, "is at no time Rust knows"))?,
+            created_at: known_time(row, 13)?,
+            recorded_at: known_time(row, 14)?,
         })
     };
     record().map_err(|error| match error {
@@ -169,6 +170,11 @@ fn text(row: &PgRow, column: usize) -> Result<&str, StoreError> {
 fn nullable_text(row: &PgRow, column: usize) -> Result<Option<&str>, StoreError> {
     let text = nullable(row, column)?.map(std::str::from_utf8).transpose();
     text.map_err(|error| corrupt(column, error))
+}
+
+fn known_time(row: &PgRow, column: usize) -> Result<DateTime<Utc>, StoreError> {
+    let time = time(i64::from_be_bytes(array(row, column)?));
+    time.ok_or_else(|| corrupt(column, "is at no time Rust knows"))
 }
 
 /// A time as PostgreSQL has it, if it is one that Rust knows.

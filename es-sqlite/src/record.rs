@@ -37,8 +37,8 @@ pub(crate) async fn collect_window(
 /// The columns are those of `read_stream.sql` and `read_window.sql`, by number.
 fn event(row: &SqliteRow, shared: &mut SharedStrings) -> Result<PersistedEvent, StoreError> {
     let record = event_record(row).map_err(store_error)?;
-    let created_at = time(row, 13)?;
-    PersistedEvent::from_record(EventRecord { created_at, ..record }, shared)
+    let (created_at, recorded_at) = (time(row, 13)?, time(row, 14)?);
+    PersistedEvent::from_record(EventRecord { created_at, recorded_at, ..record }, shared)
 }
 
 fn event_record(row: &SqliteRow) -> Result<EventRecord<'_>, sqlx::Error> {
@@ -57,6 +57,7 @@ fn event_record(row: &SqliteRow) -> Result<EventRecord<'_>, sqlx::Error> {
         causation_id: row.try_get(11)?,
         trace_id: row.try_get(12)?,
         created_at: DateTime::UNIX_EPOCH,
+        recorded_at: DateTime::UNIX_EPOCH,
     })
 }
 

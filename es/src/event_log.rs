@@ -116,7 +116,7 @@ pub trait EventLog: Send + Sync {
         std::future::ready(Ok(after))
     }
 
-    /// The first position whose event was created at `time` or later; `None` if there is none.
+    /// The first position whose event was recorded at `time` or later, by the database's clock; `None` if there is none.
     /// Without an index on the time it reads the log up to there.
     ///
     /// # Errors

@@ -20,18 +20,36 @@ use crate::version::Version;
 ///
 /// Payload and metadata stay raw bytes until asked for. Cloning is cheap: strings and bytes
 /// are shared.
-#[derive(Debug, Clone, PartialEq)]
+///
+/// Two are equal if they are the same event at the same place. When the database has recorded it is
+/// not compared, for an append does not learn it.
+#[derive(Debug, Clone)]
 pub struct PersistedEvent {
     position: Position,
     version: Version,
     stream: StreamId,
     event: Event,
+    recorded_at: Option<DateTime<Utc>>,
+}
+
+impl PartialEq for PersistedEvent {
+    fn eq(&self, other: &Self) -> bool {
+        (self.position, self.version) == (other.position, other.version)
+            && self.stream == other.stream
+            && self.event == other.event
+    }
 }
 
 impl PersistedEvent {
     /// The event `event` of `stream` with what the store gave it.
     pub fn new(position: Position, version: Version, stream: StreamId, event: Event) -> Self {
-        PersistedEvent { position, version, stream, event }
+        PersistedEvent { position, version, stream, event, recorded_at: None }
+    }
+
+    /// Sets when the store recorded it.
+    #[must_use]
+    pub fn with_recorded_at(self, recorded_at: DateTime<Utc>) -> Self {
+        PersistedEvent { recorded_at: Some(recorded_at), ..self }
     }
 
     /// Decodes a row; fails with [`StoreError::Corrupt`] if it holds what no append wrote.
@@ -65,6 +83,7 @@ impl PersistedEvent {
                 trace_id: record.trace_id.map(Arc::from),
                 created_at: record.created_at,
             },
+            recorded_at: Some(record.recorded_at),
         })
     }
 
@@ -158,6 +177,13 @@ impl PersistedEvent {
         self.event.created_at
     }
 
+    /// When the event was written, to the microsecond, in UTC, by the database's clock; `None` of the
+    /// events that an append gives back, for it does not ask. Later positions may have earlier times,
+    /// by as long as appends take or the clock is set back.
+    pub fn recorded_at(&self) -> Option<DateTime<Utc>> {
+        self.recorded_at
+    }
+
     fn decode<T: DeserializeOwned>(
         &self,
         part: &'static str,
@@ -207,6 +233,7 @@ pub struct EventRecord<'row> {
     pub causation_id: Option<&'row str>,
     pub trace_id: Option<&'row str>,
     pub created_at: DateTime<Utc>,
+    pub recorded_at: DateTime<Utc>,
 }
 
 /// The strings that repeat within one read, each kept once.

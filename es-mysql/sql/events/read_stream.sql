@@ -17,7 +17,8 @@ select
   cast(correlation_id as binary) as correlation_id,
   cast(causation_id as binary) as causation_id,
   cast(trace_id as binary) as trace_id,
-  created_at
+  created_at,
+  recorded_at
 from {events}
 where bounded_context = convert(? using utf8mb4)
   and aggregate_type = convert(? using utf8mb4)

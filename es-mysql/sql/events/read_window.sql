@@ -41,7 +41,8 @@ select
   cast(correlation_id as binary) as correlation_id,
   cast(causation_id as binary) as causation_id,
   cast(trace_id as binary) as trace_id,
-  created_at
+  created_at,
+  recorded_at
 from {events} force index (primary)
 where global_position > {after}
   and global_position <= {through}

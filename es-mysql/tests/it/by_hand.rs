@@ -25,6 +25,7 @@ const COLUMNS: &[(&str, &[&str])] = &[
             "global_position",
             "aggregate_version",
             "created_at",
+            "recorded_at",
             "event_version",
             "slot",
             "event_id",
@@ -308,7 +309,7 @@ async fn names_with_spaces_at_their_end_are_not_taken_for_others() {
     for (column, value) in [("event_type", "Happened"), ("aggregate_type", "Thing")] {
         let insert = format!(
             "insert into events
-             select null, 1, created_at, event_version, slot, unhex(md5('{column}')),
+             select null, 1, created_at, recorded_at, event_version, slot, unhex(md5('{column}')),
                bounded_context, if('{column}' = 'aggregate_type', 'Thing ', aggregate_type),
                'other {column}', if('{column}' = 'event_type', 'Happened ', event_type), payload,
                metadata, correlation_id, causation_id, trace_id

@@ -18,7 +18,7 @@ use crate::schedule::{ANY, PATIENCE, event, stream};
 async fn insert_at(conn: &mut MySqlConnection, position: i64) {
     let insert = format!(
         "insert into events
-         select {position}, 1, created_at, event_version, slot, unhex(md5('{position}')),
+         select {position}, 1, created_at, recorded_at, event_version, slot, unhex(md5('{position}')),
            bounded_context, aggregate_type, 'by hand', event_type, payload, metadata,
            correlation_id, causation_id, trace_id
          from events where global_position = 1"

@@ -15,7 +15,8 @@ select
   correlation_id,
   causation_id,
   trace_id,
-  created_at
+  created_at,
+  recorded_at
 from {events}
 where bounded_context = $1
   and aggregate_type = $2

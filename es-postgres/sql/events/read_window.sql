@@ -21,7 +21,8 @@ select
   correlation_id,
   causation_id,
   trace_id,
-  created_at
+  created_at,
+  recorded_at
 from {events}
 where global_position > $1
   and global_position <= $2

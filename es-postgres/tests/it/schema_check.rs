@@ -59,7 +59,7 @@ async fn each_table_and_each_column_is_looked_for() {
         }
     }
     let columns = texts(&mut conn, COLUMNS).await;
-    assert_eq!(columns.len(), 45);
+    assert_eq!(columns.len(), 46);
     for (table, column) in columns.iter().filter_map(|column| column.split_once('.')) {
         for change in [
             format!("alter table {table} drop column {column} cascade"),

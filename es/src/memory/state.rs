@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
 use super::tables::{PartitionKey, TableChanges, Tables, View};
@@ -231,7 +231,9 @@ impl State {
         time: DateTime<Utc>,
     ) -> Option<Position> {
         let all = self.events.values().chain(&transaction.events);
-        all.filter(|event| event.created_at() >= time).map(PersistedEvent::position).min()
+        all.filter(|event| event.recorded_at().is_some_and(|at| at >= time))
+            .map(PersistedEvent::position)
+            .min()
     }
 
     pub(super) fn rows(&self, transaction: &Transaction, table: &str) -> Vec<i64> {
@@ -242,7 +244,8 @@ impl State {
 
 impl Transaction {
     pub(super) fn write(&mut self, events: &[PersistedEvent]) {
-        self.events.extend_from_slice(events);
+        let now = Utc::now().trunc_subsecs(6);
+        self.events.extend(events.iter().map(|event| event.clone().with_recorded_at(now)));
     }
 
     pub(super) fn set_savepoint(&mut self) {

@@ -1,7 +1,7 @@
 //! The start check: are the tables what the library needs, and if not, what is to be done?
 
 use super::found::{FoundColumn, FoundSchema, FoundTable, SimilarTable};
-use super::needed::{self, ColumnKind, Given, NUMBER_COLUMN, NeededColumn, NeededTable, Use};
+use super::needed::{self, ColumnKind, Given, NeededColumn, NeededTable, Use};
 use super::{SCHEMA_VERSION, SqlName, TableNames};
 use crate::error::StoreError;
 
@@ -297,16 +297,18 @@ fn missing_rights(
         flag if table.columns.is_empty() => !found.flags.contains(flag),
         'd' => !found.flags.contains('d'),
         flag => table.columns.iter().any(|column| {
-            let is_numbered = flag == 'i' && column.name == NUMBER_COLUMN;
+            // What the database writes in the log is nobody else's to write.
+            let is_the_databases =
+                (flag, table.usage, column.given) == ('i', Use::Log, Given::Nothing);
             let is_granted =
                 found.columns.get(column.name).is_some_and(|is| is.flags.contains(flag));
-            !is_numbered && !is_granted
+            !is_the_databases && !is_granted
         }),
     };
     let missing = wanted.iter().filter(|(flag, _)| lacks(*flag));
     missing
         .map(|(flag, right)| match (table.usage, flag) {
-            // A position is drawn by the database, and never written by hand.
+            // A position and a time of the database's clock are never written by hand.
             (Use::Log, 'i') => (*flag, format!("insert ({})", written_columns(needs, table))),
             _ => (*flag, (*right).to_owned()),
         })
@@ -314,7 +316,7 @@ fn missing_rights(
 }
 
 fn written_columns(needs: &SchemaNeeds, table: &NeededTable) -> String {
-    let written = table.columns.iter().filter(|column| column.name != NUMBER_COLUMN);
+    let written = table.columns.iter().filter(|column| column.given != Given::Nothing);
     written.map(|column| needs.quoted(column.name)).collect::<Vec<_>>().join(", ")
 }
 

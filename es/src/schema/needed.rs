@@ -101,6 +101,7 @@ const EVENTS: &[NeededColumn] = &[
     optional("causation_id", ColumnKind::Name),
     optional("trace_id", ColumnKind::Name),
     column("created_at", ColumnKind::Time),
+    defaulted("recorded_at", ColumnKind::Time),
 ];
 
 const EVENTS_KEYS: &[&[&str]] = &[

@@ -1,6 +1,6 @@
 //! The start check on catalogs that lack one thing after the other.
 
-use super::needed::{self, Given, NUMBER_COLUMN};
+use super::needed::{self, Given};
 use super::*;
 use crate::error::StoreError;
 
@@ -41,7 +41,7 @@ fn whole() -> Vec<Fact> {
             let flags = match column.given {
                 Given::Value => "siu",
                 Given::ValueOrNull => "siun",
-                Given::Nothing if column.name == NUMBER_COLUMN => "sv",
+                Given::Nothing if table.usage == needed::Use::Log => "sv",
                 Given::Nothing => "siuv",
             };
             facts.push(fact("column", name, column.name, value, flags));

@@ -30,6 +30,9 @@ create table `Shop`.`order` (
     -- the log is global_position. A timestamp would end in 2038, and be shown in each connection's time zone.
     created_at datetime(6) not null,
 
+    -- When the event was written, by the clock of the database, in UTC. Nobody sets it.
+    recorded_at datetime(6) not null default (utc_timestamp(6)),
+
     -- The version of the payload's format.
     event_version int not null,
 

@@ -29,6 +29,9 @@ create table "Shop"."order" (
     -- is global_position.
     created_at timestamptz not null,
 
+    -- When the event was written, by the clock of the database. Nobody sets it.
+    recorded_at timestamptz not null default clock_timestamp(),
+
     -- The version of the payload's format.
     event_version integer not null,
 

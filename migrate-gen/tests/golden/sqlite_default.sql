@@ -46,7 +46,11 @@ create table "events" (
 
     -- When the event happened by the clock of its writer, in microseconds since 1970-01-01
     -- 00:00:00 UTC. For people to read: the order of the log is global_position.
-    created_at integer not null
+    created_at integer not null,
+
+    -- When the event was written, by the clock of SQLite, in the same unit. Nobody sets it.
+    recorded_at integer not null
+        default (cast((julianday('now') - 2440587.5) * 86400000000 as integer))
 ) strict;
 
 -- One event for each version of a stream: of two writers who expect the same version, one fails.

@@ -162,7 +162,7 @@ where
         append_numbers(&stage.store, 3).await;
         stage.wait_until_all_is_handled(&name).await;
         assert_eq!(stage.handled("replayed").await.len(), 7);
-        let sixth = ResetTo::Time(log[5].created_at());
+        let sixth = ResetTo::Time(log[5].recorded_at().expect("it is read"));
         let to = reset(sixth).await.expect("reset").expect("it is registered");
         assert!(to <= fifth, "{to}: events may have one time");
         stage.wait_until_all_is_handled(&name).await;
