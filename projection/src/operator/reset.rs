@@ -12,7 +12,7 @@ use crate::epoch::in_next_epoch;
 pub enum ResetTo {
     /// Everything after this position is handled again; [`Position::START`] for everything.
     Position(Position),
-    /// Everything from the first event on that was created at this time or later. Without an index
+    /// Everything from the first event on that was recorded at this time or later, by the database's clock. Without an index
     /// on the time, the log is read up to there.
     Time(DateTime<Utc>),
 }
