@@ -4,6 +4,7 @@
 
 mod backend;
 mod contender;
+mod database;
 mod environment;
 mod figure;
 mod limit;

@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
-use es::{Event, EventFilter, EventStore, ExpectedVersion, Partition, PersistedEvent, Position, ProjectionName, ReadLimit, StreamId, Version};
+use es::{
+    Event, EventFilter, EventStore, ExpectedVersion, Partition, PersistedEvent, Position,
+    ProjectionName, ReadLimit, StreamId, Version,
+};
 use projection::{BatchContext, EventContext, HandlerError, Processor, Projection};
 use serde::Deserialize;
 use tokio::sync::mpsc::UnboundedSender;

@@ -8,7 +8,7 @@ use self::cqrs::PostgresEs;
 use self::evento::Evento;
 use self::mire::Mire;
 use crate::contender::Contender;
-use crate::run::pg_database;
+use crate::database::pg_database;
 
 const MIRE: &str = "mire";
 const EVENTO: &str = "evento";

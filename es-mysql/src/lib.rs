@@ -160,6 +160,7 @@ mod rows;
 mod schema;
 mod size;
 mod source;
+mod sql;
 mod statements;
 mod store;
 mod time_limits;

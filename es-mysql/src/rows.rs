@@ -12,7 +12,7 @@ use sqlx::{MySql, MySqlConnection, Row as _, SqlStr};
 
 use crate::MySqlEventStore;
 use crate::error::store_error;
-use crate::statements::{quoted, trusted, without_comments};
+use crate::sql::{quoted, trusted, without_comments};
 
 /// A statement as the servers take it: its places have no numbers, so a value that stands in two of
 /// them is bound twice.

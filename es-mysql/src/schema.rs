@@ -7,7 +7,7 @@ use sqlx::mysql::{MySqlDatabaseError, MySqlRow};
 use sqlx::{Executor, MySqlConnection, Row, SqlStr};
 
 use crate::error::{DATABASE, store_error};
-use crate::statements::{quoted, statement, trusted};
+use crate::sql::{quoted, statement, trusted};
 
 /// The start check of one store.
 #[derive(Debug)]

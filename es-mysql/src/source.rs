@@ -11,7 +11,7 @@ use sqlx::{MySql, MySqlConnection, MySqlPool, Row};
 
 use crate::MySqlEventStore;
 use crate::error::{error_cause, store_error};
-use crate::statements::trusted;
+use crate::sql::trusted;
 use crate::time_limits;
 
 /// READ COMMITTED, so that handlers do not lock gaps; and a savepoint that ends with the

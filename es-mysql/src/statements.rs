@@ -4,13 +4,11 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use es::adapter::ReadWindow;
-use es::{
-    Event, EventFilter, ExpectedVersion, Partition, Position, SqlName, StreamId, TableNames,
-    Version,
-};
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use es::{Event, EventFilter, ExpectedVersion, Partition, Position, StreamId, TableNames, Version};
+use sqlx::SqlStr;
 
 use crate::schema::SchemaCheck;
+use crate::sql::{quoted, statement, trusted};
 
 /// Inserts of up to this many events are rendered once and stay prepared on their connection.
 const PREPARED_EVENTS_MAX: usize = 16;
@@ -39,15 +37,6 @@ pub(crate) struct Statements {
     pub(crate) first_position_since: SqlStr,
     pub(crate) check_schema: SchemaCheck,
 }
-
-/// Renders a file below `sql/`, without its comments: most statements are sent as text each time.
-macro_rules! statement {
-    ($file:literal $(, $name:ident = $value:expr)* $(,)?) => {
-        $crate::statements::without_comments(&format!(include_str!(concat!("../sql/events/", $file)) $(, $name = $value)*))
-    };
-}
-
-pub(crate) use statement;
 
 impl Statements {
     pub(crate) fn new(tables: &TableNames) -> Self {
@@ -214,14 +203,6 @@ impl Statements {
     }
 }
 
-/// A name in quotes, with the schema if there is one.
-pub(crate) fn quoted(tables: &TableNames, name: &SqlName) -> String {
-    match tables.schema() {
-        Some(schema) => format!("`{schema}`.`{name}`"),
-        None => format!("`{name}`"),
-    }
-}
-
 fn render_append(template: &str, count: usize) -> String {
     let rows = list(std::iter::repeat_n(EVENT_BINDS.to_owned(), count));
     template.replacen("<rows>", &rows, 1)
@@ -289,14 +270,4 @@ fn bytes(value: &[u8]) -> String {
 
 fn null() -> String {
     "null".to_owned()
-}
-
-pub(crate) fn without_comments(sql: &str) -> String {
-    sql.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>().join("\n")
-}
-
-/// What varies in a statement are names that [`SqlName`] has validated, numbers, and literals of
-/// hexadecimal digits.
-pub(crate) fn trusted(sql: String) -> SqlStr {
-    AssertSqlSafe(std::sync::Arc::<str>::from(sql)).into_sql_str()
 }

@@ -124,6 +124,7 @@ mod rows;
 mod schema;
 mod send;
 mod source;
+mod sql;
 mod sqlstate;
 mod statements;
 mod store;

@@ -10,7 +10,7 @@ use sqlx::{Column as _, PgConnection, Row as _, SqlStr, TypeInfo, ValueRef};
 use crate::PgEventStore;
 use crate::event_row;
 use crate::send::PgQuery;
-use crate::statements::{quoted, trusted};
+use crate::sql::{quoted, trusted};
 
 /// The statements, with the store's table names in them. Cloning one is cheap.
 pub(crate) fn statements(tables: &TableNames) -> PerStatement<SqlStr> {

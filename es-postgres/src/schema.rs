@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{Executor, PgConnection, Row, SqlStr};
 
 use crate::error::{DATABASE, store_error};
-use crate::statements::{quoted, trusted};
+use crate::sql::{quoted, trusted};
 
 /// The start check of one store.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use sqlx::{Connection, PgConnection, PgPool, Postgres};
 use tokio::sync::Notify;
 
 use crate::error::{error_cause, is_aborted, retryable, store_error};
-use crate::statements::trusted;
+use crate::sql::trusted;
 use crate::{PgEventStore, PgNotifications};
 
 /// A connection in the middle of something is closed.

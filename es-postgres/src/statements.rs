@@ -1,9 +1,10 @@
 //! The SQL of one store: the files below `sql/`, with the store's table names in them.
 
 use es::TableNames;
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use sqlx::SqlStr;
 
 use crate::schema::SchemaCheck;
+use crate::sql::{quoted, trusted};
 
 /// Every statement, rendered once. Cloning one is cheap.
 #[derive(Debug)]
@@ -99,17 +100,4 @@ impl Statements {
             )),
         }
     }
-}
-
-/// A name in quotes, with the schema if there is one.
-pub(crate) fn quoted(tables: &TableNames, name: &str) -> String {
-    match tables.schema() {
-        Some(schema) => format!("\"{schema}\".\"{name}\""),
-        None => format!("\"{name}\""),
-    }
-}
-
-/// The only places of a statement that vary are names that [`es::SqlName`] has validated.
-pub(crate) fn trusted(sql: String) -> SqlStr {
-    AssertSqlSafe(std::sync::Arc::<str>::from(sql)).into_sql_str()
 }

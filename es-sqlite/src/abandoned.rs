@@ -8,7 +8,7 @@ use sqlx_core::transaction::TransactionManager;
 use tokio::runtime::Handle;
 
 use crate::clock::Clock;
-use crate::statements::trusted;
+use crate::sql::trusted;
 
 pub(crate) type Transactions = <Sqlite as sqlx::Database>::TransactionManager;
 

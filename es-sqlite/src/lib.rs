@@ -75,6 +75,7 @@ mod record;
 mod rows;
 mod schema;
 mod source;
+mod sql;
 mod statements;
 mod store;
 mod transaction;

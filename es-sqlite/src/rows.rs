@@ -12,7 +12,7 @@ use sqlx::{Row as _, SqlStr, Sqlite, SqliteConnection};
 
 use crate::SqliteEventStore;
 use crate::error::store_error;
-use crate::statements::{quoted, trusted};
+use crate::sql::{quoted, trusted};
 
 /// The statements, with the store's table names in them. Cloning one is cheap.
 pub(crate) fn statements(tables: &TableNames) -> Arc<PerStatement<SqlStr>> {

@@ -6,7 +6,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlStr, SqliteConnection};
 
 use crate::error::{DATABASE, store_error};
-use crate::statements::{quoted, trusted};
+use crate::sql::{quoted, trusted};
 
 /// The start check of one store.
 #[derive(Debug)]

@@ -2,10 +2,11 @@
 
 use std::fmt::Write;
 
-use es::{SqlName, TableNames};
-use sqlx::{AssertSqlSafe, SqlSafeStr, SqlStr};
+use es::TableNames;
+use sqlx::SqlStr;
 
 use crate::schema::SchemaCheck;
+use crate::sql::{quoted, trusted};
 
 /// Appends of up to this many events are rendered once and stay prepared on their connection.
 const PREPARED_EVENTS_MAX: usize = 16;
@@ -95,13 +96,4 @@ fn render_append(template: &str, count: usize) -> String {
         rows.push(')');
     }
     template.replacen(ROWS, &rows, 1)
-}
-
-/// The only places of a statement that vary are names that [`SqlName`] has validated, and numbers.
-pub(crate) fn trusted(sql: String) -> SqlStr {
-    AssertSqlSafe(std::sync::Arc::<str>::from(sql)).into_sql_str()
-}
-
-pub(crate) fn quoted(name: &SqlName) -> String {
-    format!("\"{name}\"")
 }

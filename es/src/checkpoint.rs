@@ -17,7 +17,7 @@ use crate::position::Position;
 
 /// The name of a projection, under which its checkpoints are kept.
 ///
-/// Obeys the same rule as the parts of a [`StreamId`](crate::stream::StreamId).
+/// Obeys the same rule as the parts of a [`StreamId`](crate::stream_id::StreamId).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ProjectionName(Arc<str>);
 
@@ -209,8 +209,8 @@ impl CheckpointError {
 
 /// Keeps checkpoints next to the events, in the transaction of the effects they stand for.
 ///
-/// As in [`EventStore`](crate::EventStore), no method begins, commits or rolls back. Dropping a future leaves the
-/// statement it was sending either done or not; roll the transaction back.
+/// As in [`EventStore`](crate::EventStore), no method begins, commits or rolls back. Dropping a
+/// future leaves the statement it was sending either done or not; roll the transaction back.
 pub trait CheckpointStore: EventLog {
     /// Gives the checkpoint of `partition`, locked as by
     /// [`lock_checkpoint`](CheckpointStore::lock_checkpoint). If the projection is new, it gets a

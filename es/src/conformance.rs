@@ -51,7 +51,7 @@ use std::future::Future;
 
 use crate::error::StoreError;
 use crate::source::EventSource;
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 
 pub use append::*;
 pub use checkpoints::*;

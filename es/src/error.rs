@@ -4,66 +4,11 @@ use std::error::Error;
 use std::fmt;
 
 use thiserror::Error;
-use uuid::Uuid;
 
-use crate::append::InvalidAppend;
-use crate::checkpoint::CheckpointError;
 use crate::identifier::InvalidIdentifier;
-use crate::stream::StreamId;
-use crate::version::{ExpectedVersion, Version};
 
 /// The cause of an error, as the driver gave it.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
-
-/// Why an append wrote nothing.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum AppendError {
-    /// Another writer appended first, or the expectation was wrong: reload the stream and decide
-    /// again. The caller's transaction is as it was before the append.
-    #[error("stream {stream} is at version {actual}, expected {expected}")]
-    Conflict {
-        /// The stream appended to.
-        stream: StreamId,
-        /// What the writer expected.
-        expected: ExpectedVersion,
-        /// What the stream is at.
-        actual: Version,
-    },
-
-    /// The events were refused before anything was sent to the database.
-    #[error(transparent)]
-    Invalid(#[from] InvalidAppend),
-
-    /// An event id is already in the store, and this is not a repetition of a whole append.
-    #[error("event id {event_id} is already version {version} of stream {stream}")]
-    DuplicateEventId {
-        /// The id that is taken.
-        event_id: Uuid,
-        /// The stream that holds it.
-        stream: StreamId,
-        /// Its version there.
-        version: Version,
-    },
-
-    /// The database did not do what it was asked.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl AppendError {
-    /// Whether this is [`AppendError::Conflict`].
-    pub fn is_conflict(&self) -> bool {
-        matches!(self, AppendError::Conflict { .. })
-    }
-
-    /// Whether the same append may succeed if the caller runs its transaction again unchanged.
-    ///
-    /// A conflict is not retryable in this sense: the caller must look at the stream first.
-    pub fn is_retryable(&self) -> bool {
-        matches!(self, AppendError::Store(error) if error.is_retryable())
-    }
-}
 
 /// What has become of the caller's transaction after an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -343,31 +288,6 @@ pub enum Cause {
     /// The server's: it is read-only, its disk is full, it shuts down. Whatever was asked of it is
     /// not to blame, however often it fails.
     Server,
-}
-
-/// Whose fault `error` is, where it or any of its causes says so: one of this crate's errors, or an
-/// error of the driver that `driver_cause` recognises. The gravest cause counts.
-///
-/// An error that wraps another one transparently hides it and shows only what the hidden one was
-/// caused by, so `driver_cause` must recognise the driver's innermost errors too.
-pub fn cause(
-    error: &(dyn Error + 'static),
-    driver_cause: impl Fn(&(dyn Error + 'static)) -> Option<Cause>,
-) -> Option<Cause> {
-    let chain = std::iter::successors(Some(error), |&error| error.source());
-    let causes = chain.filter_map(|error| {
-        let store = error.downcast_ref().and_then(StoreError::cause);
-        let append = || match error.downcast_ref() {
-            Some(AppendError::Store(error)) => error.cause(),
-            _ => None,
-        };
-        let checkpoint = || match error.downcast_ref() {
-            Some(CheckpointError::Store(error)) => error.cause(),
-            _ => None,
-        };
-        store.or_else(append).or_else(checkpoint).or_else(|| driver_cause(error))
-    });
-    causes.max()
 }
 
 fn advice(transaction: TransactionState) -> &'static str {

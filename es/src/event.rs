@@ -43,8 +43,8 @@ pub struct Event {
 impl Event {
     /// An event whose payload is bytes in any encoding, created now, with a new version 7 id.
     ///
-    /// The event type obeys the same rule as the parts of a [`StreamId`](crate::stream::StreamId).
-    /// The payload may have up to [`PAYLOAD_BYTES_MAX`](crate::append::PAYLOAD_BYTES_MAX) bytes, which
+    /// The event type obeys the same rule as the parts of a [`StreamId`](crate::stream_id::StreamId).
+    /// The payload may have up to [`PAYLOAD_BYTES_MAX`](crate::invalid_append::PAYLOAD_BYTES_MAX) bytes, which
     /// the append checks.
     pub fn new(
         event_type: impl AsRef<str>,
@@ -102,7 +102,7 @@ impl Event {
     /// Sets the id that all events of one conversation share: a UUID, a ULID, `req_42`, or whatever
     /// else the application has.
     ///
-    /// It obeys the same rule as the parts of a [`StreamId`](crate::stream::StreamId), as the two
+    /// It obeys the same rule as the parts of a [`StreamId`](crate::stream_id::StreamId), as the two
     /// other ids do.
     pub fn with_correlation_id(self, id: impl AsRef<str>) -> Result<Self, InvalidEvent> {
         let correlation_id = Some(identifier("correlation id", id.as_ref())?);

@@ -4,20 +4,22 @@ use std::future::Future;
 
 use chrono::{DateTime, Utc};
 
-use crate::append::AppendResult;
-use crate::error::{AppendError, StoreError};
+use crate::append_error::AppendError;
+use crate::append_result::AppendResult;
+use crate::error::StoreError;
 use crate::event::Event;
 use crate::filter::EventFilter;
-use crate::import::import_by_appends;
-use crate::import::{ImportError, ImportResult};
+use crate::import::{Chunks, ImportError, ImportResult};
+use crate::invalid_append::{APPEND_EVENTS_MAX, InvalidAppend, validate_append};
 use crate::position::Position;
 use crate::read::{EventBatch, Horizon, ReadLimit, ReadWindow, WindowEvents};
-use crate::stream::{Stream, StreamId};
+use crate::stream::Stream;
+use crate::stream_id::StreamId;
 use crate::version::{ExpectedVersion, Version, VersionRange};
 
 /// The events of one database, as an adapter gives them: every implementor is an
-/// [`EventStore`](crate::store::EventStore), which is what services call. It checks what it is given, and
-/// these methods rely on that.
+/// [`EventStore`](crate::store::EventStore), which is what services call. It checks what it is
+/// given, and these methods rely on that.
 ///
 /// As there, no method begins, commits or rolls back a transaction.
 pub trait EventLog: Send + Sync {
@@ -37,8 +39,8 @@ pub trait EventLog: Send + Sync {
         events: &[Event],
     ) -> impl Future<Output = Result<AppendResult, AppendError>> + Send;
 
-    /// [`EventStore::import`](crate::store::EventStore::import), by appends unless the database has a
-    /// quicker way. Checks the events as it takes them.
+    /// [`EventStore::import`](crate::store::EventStore::import), by appends unless the database has
+    /// a quicker way. Checks the events as it takes them.
     ///
     /// # Errors
     ///
@@ -116,8 +118,8 @@ pub trait EventLog: Send + Sync {
         std::future::ready(Ok(after))
     }
 
-    /// The first position whose event was recorded at `time` or later, by the database's clock; `None` if there is none.
-    /// Without an index on the time it reads the log up to there.
+    /// The first position whose event was recorded at `time` or later, by the database's clock;
+    /// `None` if there is none. Without an index on the time it reads the log up to there.
     ///
     /// # Errors
     ///
@@ -190,4 +192,54 @@ pub async fn read_below<L: EventLog + ?Sized>(
         batch.complete_through = batch.complete_through.max(empty_through);
     }
     Ok(batch)
+}
+
+/// [`EventStore::import`](crate::EventStore::import) by appends: one for each run of events of the
+/// same stream.
+///
+/// # Errors
+///
+/// As [`EventStore::import`](crate::EventStore::import).
+async fn import_by_appends<S: EventLog + ?Sized>(
+    store: &S,
+    conn: &mut S::Connection,
+    events: impl Iterator<Item = (StreamId, Event)> + Send,
+) -> Result<ImportResult, ImportError> {
+    let mut chunks = Chunks { events, count: 0 };
+    let mut result = ImportResult::default();
+    while let Some(chunk) = chunks.next()? {
+        for run in chunk.chunk_by(|(one, _), (other, _)| one == other) {
+            let events: Vec<Event> = run.iter().map(|(_, event)| event.clone()).collect();
+            for events in events.chunks(APPEND_EVENTS_MAX) {
+                result.last_position = append(store, conn, &run[0].0, events).await?;
+            }
+        }
+        result.events = chunks.count as u64;
+    }
+    Ok(result)
+}
+
+async fn append<S: EventLog + ?Sized>(
+    store: &S,
+    conn: &mut S::Connection,
+    stream: &StreamId,
+    events: &[Event],
+) -> Result<Position, ImportError> {
+    let appended = match validate_append(events) {
+        Ok(()) => store.append_valid(conn, stream, ExpectedVersion::Any, events).await,
+        Err(invalid) => Err(invalid.into()),
+    };
+    match appended {
+        Ok(appended) if appended.is_replay() => {
+            Err(ImportError::DuplicateEventId { event_id: events[0].id() })
+        }
+        Ok(appended) => Ok(appended.last_position()),
+        Err(
+            AppendError::Invalid(InvalidAppend::RepeatedEventId { event_id, .. })
+            | AppendError::DuplicateEventId { event_id, .. },
+        ) => Err(ImportError::DuplicateEventId { event_id }),
+        Err(AppendError::Invalid(error)) => Err(error.into()),
+        Err(AppendError::Store(error)) => Err(error.into()),
+        Err(error @ AppendError::Conflict { .. }) => Err(StoreError::database(error).into()),
+    }
 }

@@ -11,7 +11,7 @@ use crate::persisted_event::PersistedEvent;
 ///
 /// The conditions are applied by the database, so what is not wanted is not shipped. Every
 /// condition that was set must hold; a set of names holds if it contains the event's. Names obey the
-/// same rule as the parts of a [`StreamId`](crate::stream::StreamId): one that no event can have is an error
+/// same rule as the parts of a [`StreamId`](crate::stream_id::StreamId): one that no event can have is an error
 /// of the read, [`StoreError::InvalidFilter`].
 ///
 /// ```

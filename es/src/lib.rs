@@ -16,6 +16,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod append;
+mod append_error;
+mod append_result;
+mod cause;
 mod checkpoint;
 mod error;
 mod event;
@@ -23,17 +26,21 @@ mod event_log;
 mod filter;
 mod identifier;
 mod import;
+mod invalid_append;
+mod numbered_import;
 mod partition;
 mod persisted_event;
 mod position;
 mod projection_state;
 mod projection_store;
 mod read;
+mod rejected_append;
 mod rows;
 mod schema;
 mod source;
 mod store;
 mod stream;
+mod stream_id;
 mod version;
 
 pub mod adapter;
@@ -43,13 +50,15 @@ pub mod limits;
 #[cfg(feature = "memory")]
 pub mod memory;
 
-pub use append::{AppendResult, InvalidAppend};
+pub use append_error::AppendError;
+pub use append_result::AppendResult;
 pub use checkpoint::{CheckpointError, ProjectionName};
-pub use error::{AppendError, Cause, StoreError, TransactionState};
+pub use error::{Cause, StoreError, TransactionState};
 pub use event::{Event, InvalidEvent};
 pub use filter::EventFilter;
 pub use identifier::InvalidIdentifier;
 pub use import::{ImportError, ImportResult};
+pub use invalid_append::InvalidAppend;
 pub use partition::{InvalidPartition, Partition};
 pub use persisted_event::{DecodeError, PersistedEvent};
 pub use position::{NegativeNumber, Position};
@@ -58,5 +67,6 @@ pub use read::{EventBatch, Horizon, HorizonHolder, ReadLimit};
 pub use schema::{InvalidTableName, SqlName, TableNames};
 pub use source::EventSource;
 pub use store::EventStore;
-pub use stream::{Stream, StreamId};
+pub use stream::Stream;
+pub use stream_id::StreamId;
 pub use version::{ExpectedVersion, Version, VersionRange};

@@ -36,15 +36,18 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use crate::append::{AppendResult, RejectedAppend};
-use crate::error::{AppendError, Cause, StoreError};
+use crate::append_error::AppendError;
+use crate::append_result::AppendResult;
+use crate::error::{Cause, StoreError};
 use crate::event::Event;
 use crate::event_log::EventLog;
 use crate::filter::EventFilter;
 use crate::position::Position;
 use crate::read::{Horizon, ReadWindow, WindowEvents};
+use crate::rejected_append::RejectedAppend;
 use crate::source::EventSource;
-use crate::stream::{Stream, StreamId};
+use crate::stream::Stream;
+use crate::stream_id::StreamId;
 use crate::version::{ExpectedVersion, Version, VersionRange};
 
 pub use connection::MemoryConnection;
@@ -198,6 +201,6 @@ impl EventSource for MemoryStore {
     }
 
     fn cause(&self, error: &(dyn std::error::Error + 'static)) -> Option<Cause> {
-        crate::error::cause(error, |_| None)
+        crate::cause::cause(error, |_| None)
     }
 }

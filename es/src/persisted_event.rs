@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::event::Event;
 use crate::partition::Slot;
 use crate::position::Position;
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 use crate::version::Version;
 
 /// An event as the store holds it: with its stream, version and position.

@@ -14,7 +14,7 @@ use crate::identifier::identifier;
 use crate::partition::Partition;
 use crate::persisted_event::PersistedEvent;
 use crate::position::Position;
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 
 /// The name of a worker: what a lease is held under. Each process needs one of its own.
 ///

@@ -10,7 +10,7 @@ use crate::position::Position;
 use crate::projection_state::{
     Attempt, DeadLetter, PartitionSeed, PartitionState, ProjectionState, WorkerId,
 };
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 
 /// What workers and operators need of a store beside the checkpoints themselves.
 ///

@@ -2,16 +2,18 @@
 
 use std::future::Future;
 
-use crate::append::AppendResult;
-use crate::append::validate_append;
-use crate::error::{AppendError, StoreError};
+use crate::append_error::AppendError;
+use crate::append_result::AppendResult;
+use crate::error::StoreError;
 use crate::event::Event;
 use crate::event_log::{EventLog, read_below, read_dense};
 use crate::filter::EventFilter;
 use crate::import::{ImportError, ImportResult};
+use crate::invalid_append::validate_append;
 use crate::position::Position;
 use crate::read::{EventBatch, Horizon, ReadLimit};
-use crate::stream::{Stream, StreamId};
+use crate::stream::Stream;
+use crate::stream_id::StreamId;
 use crate::version::{ExpectedVersion, Version, VersionRange};
 
 /// An event store that works on connections its caller owns.

@@ -116,7 +116,7 @@ fn check_rust(path: &Path, text: &str) -> Vec<String> {
     }
     let code = text.lines().filter(|line| !line.trim_start().starts_with("//"));
     if code.clone().any(|line| line.contains(ASSERT_SQL_SAFE)) && !may_assert_sql_safe(path) {
-        complaints.push(format!("{ASSERT_SQL_SAFE} belongs in statements.rs"));
+        complaints.push(format!("{ASSERT_SQL_SAFE} belongs in sql.rs"));
     }
     if ["es/src", "projection/src"].iter().any(|generic| path.starts_with(generic)) {
         let code = code.map(str::to_lowercase).collect::<String>();
@@ -127,7 +127,7 @@ fn check_rust(path: &Path, text: &str) -> Vec<String> {
 }
 
 fn may_assert_sql_safe(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name == "statements.rs")
+    path.file_name().is_some_and(|name| name == "sql.rs")
         || has_component(path, "tests")
         || ["benchmarks", "examples", "xtask"].iter().any(|top| path.starts_with(top))
 }
@@ -239,7 +239,7 @@ mod tests {
         assert_eq!(complaints("es-sqlite/src/lib.rs", &text), 0);
         let text = format!("//! A.\nuse {ASSERT_SQL_SAFE};\n");
         assert_eq!(complaints("es-sqlite/src/store.rs", &text), 1);
-        assert_eq!(complaints("es-sqlite/src/statements.rs", &text), 0);
+        assert_eq!(complaints("es-sqlite/src/sql.rs", &text), 0);
         assert_eq!(complaints("es-sqlite/tests/it/main.rs", &text), 0);
         assert_eq!(complaints("examples/quickstart.rs", &text), 0);
         assert_eq!(complaints("benchmarks/src/run.rs", &text), 0);

@@ -2,9 +2,9 @@
 
 use super::Harness;
 use super::fixture::{Fixture, assert_well_formed, event, events, numbers, thing};
-use crate::append::AppendResult;
-use crate::error::AppendError;
-use crate::stream::StreamId;
+use crate::append_error::AppendError;
+use crate::append_result::AppendResult;
+use crate::stream_id::StreamId;
 use crate::version::{ExpectedVersion, Version};
 
 /// Invariant 3: versions are 1, 2, 3…, positions increase with them.

@@ -5,10 +5,12 @@ use uuid::Uuid;
 
 use super::Harness;
 use super::fixture::{Fixture, assert_well_formed, event, numbers, thing};
-use crate::append::{APPEND_EVENTS_MAX, InvalidAppend, METADATA_BYTES_MAX, PAYLOAD_BYTES_MAX};
-use crate::error::AppendError;
+use crate::append_error::AppendError;
 use crate::event::Event;
-use crate::stream::StreamId;
+use crate::invalid_append::{
+    APPEND_EVENTS_MAX, InvalidAppend, METADATA_BYTES_MAX, PAYLOAD_BYTES_MAX,
+};
+use crate::stream_id::StreamId;
 use crate::version::ExpectedVersion;
 
 fn with_new_id(event: Event) -> Event {

@@ -8,7 +8,7 @@ use crate::partition::Partition;
 use crate::position::Position;
 use crate::projection_state::{DeadLetter, PartitionState};
 use crate::projection_store::ProjectionStore;
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 
 impl<H: Harness> Fixture<H> {
     /// Appends to the streams in turn, and gives each event as a dead letter.

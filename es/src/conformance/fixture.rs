@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use super::{Conn, Harness};
-use crate::append::AppendResult;
-use crate::error::AppendError;
+use crate::append_error::AppendError;
+use crate::append_result::AppendResult;
 use crate::event::Event;
 use crate::filter::EventFilter;
 use crate::persisted_event::PersistedEvent;
@@ -13,7 +13,8 @@ use crate::position::Position;
 use crate::read::ReadLimit;
 use crate::source::EventSource;
 use crate::store::EventStore;
-use crate::stream::{Stream, StreamId};
+use crate::stream::Stream;
+use crate::stream_id::StreamId;
 use crate::version::{ExpectedVersion, Version};
 
 /// A store under test.

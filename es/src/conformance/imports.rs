@@ -2,12 +2,12 @@
 
 use super::Harness;
 use super::fixture::{Fixture, assert_well_formed, event, events, numbers, thing};
-use crate::append::InvalidAppend;
 use crate::event::Event;
 use crate::import::{ImportError, ImportResult};
+use crate::invalid_append::InvalidAppend;
 use crate::position::Position;
 use crate::store::EventStore;
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 
 /// Invariant 3 holds for an import: the order given is the order of the positions, and each stream
 /// counts on from where it was, in one import and in the next.

@@ -3,7 +3,7 @@
 use super::{Conn, Harness};
 use crate::error::StoreError;
 use crate::memory::MemoryStore;
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 
 /// Makes in-memory stores.
 #[derive(Debug, Default, Clone, Copy)]

@@ -5,15 +5,15 @@ use uuid::Uuid;
 
 use super::fixture::{Fixture, Tx, assert_well_formed, event, limit, seed, thing};
 use super::{Harness, MemoryHarness};
-use crate::append::AppendResult;
-use crate::error::AppendError;
+use crate::append_error::AppendError;
+use crate::append_result::AppendResult;
 use crate::event::Event;
 use crate::filter::EventFilter;
 use crate::partition::Partition;
 use crate::persisted_event::PersistedEvent;
 use crate::position::Position;
 use crate::store::EventStore;
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 use crate::version::{ExpectedVersion, Version, VersionRange};
 
 const TRANSACTIONS: usize = 60;

@@ -10,7 +10,7 @@ use crate::partition::Partition;
 use crate::persisted_event::PersistedEvent;
 use crate::position::Position;
 use crate::store::EventStore;
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 use crate::version::{ExpectedVersion, Version, VersionRange};
 
 /// A stream comes back whole and in order, whatever lies between its events.

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::Harness;
 use super::fixture::{Fixture, event, events, numbers, thing};
-use crate::error::AppendError;
+use crate::append_error::AppendError;
 use crate::event::Event;
 use crate::version::ExpectedVersion;
 

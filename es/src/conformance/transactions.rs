@@ -3,7 +3,8 @@
 use super::Harness;
 use super::append::assert_conflict;
 use super::fixture::{Fixture, assert_well_formed, event, events, numbers, thing};
-use crate::error::{AppendError, StoreError};
+use crate::append_error::AppendError;
+use crate::error::StoreError;
 use crate::store::EventStore;
 use crate::version::{ExpectedVersion, Version};
 

@@ -3,7 +3,7 @@
 use super::state::{State, Transaction};
 use super::{SharedState, lock};
 use crate::error::StoreError;
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 
 /// A connection to a [`MemoryStore`](super::MemoryStore). Outside a transaction each call commits
 /// by itself; dropping the connection rolls an open transaction back.

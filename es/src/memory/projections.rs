@@ -17,7 +17,7 @@ use crate::projection_state::{
     Attempt, DeadLetter, PartitionSeed, PartitionState, ProjectionState, WorkerId, error_text,
 };
 use crate::projection_store::ProjectionStore;
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 
 fn key(projection: &ProjectionName, partition: Partition) -> PartitionKey {
     (projection.clone(), partition.index())

@@ -9,14 +9,14 @@ use chrono::{DateTime, SubsecRound, Utc};
 use uuid::Uuid;
 
 use super::tables::{PartitionKey, TableChanges, Tables, View};
-use crate::append::ExistingEvent;
 use crate::checkpoint::ProjectionName;
 use crate::error::{StoreError, TransactionState};
 use crate::event::Event;
 use crate::persisted_event::PersistedEvent;
 use crate::position::Position;
 use crate::read::{Horizon, HorizonHolder, ReadWindow};
-use crate::stream::StreamId;
+use crate::rejected_append::ExistingEvent;
+use crate::stream_id::StreamId;
 use crate::version::Version;
 
 /// Everything that is committed, and what is going on.

@@ -5,7 +5,7 @@ use crate::checkpoint::{Checkpoint, CheckpointError, PartitionCheckpoint, Projec
 use crate::error::StoreError;
 use crate::partition::Partition;
 use crate::projection_state::{DeadLetter, PartitionState, ProjectionState};
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use crate::projection_state::{
     Attempt, DeadLetter, PartitionSeed, PartitionState, ProjectionState, WorkerId, error_text,
 };
 use crate::projection_store::ProjectionStore;
-use crate::stream::StreamId;
+use crate::stream_id::StreamId;
 
 impl<S: RowStore> ProjectionStore for S {
     async fn projections(
