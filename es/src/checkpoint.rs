@@ -2,15 +2,13 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use crate::error::StoreError;
 use crate::event_log::EventLog;
-use crate::identifier::InvalidIdentifier;
-use crate::identifier::identifier;
+use crate::identifier::{InvalidIdentifier, Name};
 use crate::partition::Partition;
 use crate::position::NegativeNumber;
 use crate::position::Position;
@@ -19,23 +17,45 @@ use crate::position::Position;
 ///
 /// Obeys the same rule as the parts of a [`StreamId`](crate::stream_id::StreamId).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ProjectionName(Arc<str>);
+pub struct ProjectionName(Name);
 
 impl ProjectionName {
     /// Checks the name.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidIdentifier> {
-        identifier("projection name", name.as_ref()).map(ProjectionName)
+        Name::new("projection name", name.as_ref()).map(ProjectionName)
+    }
+
+    /// A name that is known when the program is compiled.
+    ///
+    /// ```
+    /// use es::ProjectionName;
+    ///
+    /// const NAME: ProjectionName = ProjectionName::from_static("order_totals");
+    /// assert_eq!(NAME.as_str(), "order_totals");
+    /// ```
+    ///
+    /// ```compile_fail
+    /// const NAME: es::ProjectionName = es::ProjectionName::from_static("order_totals ");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If it is not 1 to 255 printable ASCII characters without a space at its ends. In a constant
+    /// that is an error of the compiler.
+    #[must_use]
+    pub const fn from_static(name: &'static str) -> Self {
+        ProjectionName(Name::from_static(name))
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 impl fmt::Display for ProjectionName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

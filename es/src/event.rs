@@ -150,7 +150,8 @@ impl Event {
 
     /// The metadata, a JSON text.
     pub fn metadata(&self) -> Option<&str> {
-        let text = |json| std::str::from_utf8(json).expect("it was checked when it was set");
+        let text =
+            |json| std::str::from_utf8(json).expect("it was checked when it was set or read");
         self.metadata.as_deref().map(text)
     }
 

@@ -1,5 +1,7 @@
 //! The rule every name a caller gives must obey, so that all databases keep it byte for byte.
 
+use std::cmp::Ordering;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use thiserror::Error;
@@ -41,6 +43,78 @@ pub enum InvalidIdentifier {
         /// The name itself.
         value: Box<str>,
     },
+}
+
+/// A checked name: of the program's text, or made as it runs.
+#[derive(Debug, Clone)]
+pub(crate) enum Name {
+    Static(&'static str),
+    Shared(Arc<str>),
+}
+
+impl Name {
+    /// Checks the name.
+    pub(crate) fn new(field: &'static str, name: &str) -> Result<Self, InvalidIdentifier> {
+        identifier(field, name).map(Name::Shared)
+    }
+
+    /// A name that is known when the program is compiled.
+    ///
+    /// # Panics
+    ///
+    /// If it is not 1 to 255 printable ASCII characters without a space at its ends. In a constant
+    /// that is an error of the compiler.
+    pub(crate) const fn from_static(name: &'static str) -> Self {
+        let bytes = name.as_bytes();
+        let length = bytes.len();
+        assert!(length > 0, "the name is empty");
+        assert!(length <= IDENTIFIER_BYTES_MAX, "the name is longer than 255 bytes");
+        let mut index = 0;
+        while index < length {
+            let is_printable = bytes[index] == b' ' || bytes[index].is_ascii_graphic();
+            assert!(
+                is_printable,
+                "the name has a character that is not printable ASCII: use `new`"
+            );
+            index += 1;
+        }
+        let has_outer_space = bytes[0] == b' ' || bytes[length - 1] == b' ';
+        assert!(!has_outer_space, "the name begins or ends with a space");
+        Name::Static(name)
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Name::Static(name) => name,
+            Name::Shared(name) => name,
+        }
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Name {}
+
+impl PartialOrd for Name {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Name {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_str().cmp(other.as_str())
+    }
+}
+
+impl Hash for Name {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_str().hash(state);
+    }
 }
 
 /// Checks `value` and makes it shareable.

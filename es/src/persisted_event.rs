@@ -61,6 +61,9 @@ impl PersistedEvent {
         let corrupt = |what: &str| StoreError::corrupt(format!("event {row} has {what}"));
         let position = Position::try_from(row).ok().filter(|at| *at > Position::START);
         let version = Version::try_from(record.aggregate_version).ok();
+        if record.metadata.as_deref().is_some_and(|json| str::from_utf8(json).is_err()) {
+            return Err(corrupt("metadata that is no text"));
+        }
         Ok(PersistedEvent {
             position: position.ok_or_else(|| corrupt("a position below 1"))?,
             version: version
@@ -148,13 +151,14 @@ impl PersistedEvent {
     }
 
     /// The metadata, a JSON text; the store may have changed its white space and key order.
-    pub fn metadata(&self) -> Option<&[u8]> {
-        self.event.metadata.as_deref()
+    pub fn metadata(&self) -> Option<&str> {
+        self.event.metadata()
     }
 
     /// The metadata, decoded from JSON; `None` if there is none.
     pub fn metadata_json<T: DeserializeOwned>(&self) -> Result<Option<T>, DecodeError> {
-        self.metadata().map(|json| self.decode("metadata", json)).transpose()
+        let json = self.event.metadata.as_deref();
+        json.map(|json| self.decode("metadata", json)).transpose()
     }
 
     /// The id that all events of one conversation share.
@@ -195,6 +199,13 @@ impl PersistedEvent {
             event_type: Arc::clone(&self.event.event_type),
             source,
         })
+    }
+}
+
+/// What was appended, to append it elsewhere: with the same id, ids, times of its writer and metadata.
+impl From<PersistedEvent> for Event {
+    fn from(event: PersistedEvent) -> Self {
+        event.event
     }
 }
 

@@ -3,14 +3,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, SubsecRound, Utc};
 
 use crate::checkpoint::{Epoch, ProjectionName};
-use crate::identifier::InvalidIdentifier;
-use crate::identifier::identifier;
+use crate::identifier::{InvalidIdentifier, Name};
 use crate::partition::Partition;
 use crate::persisted_event::PersistedEvent;
 use crate::position::Position;
@@ -20,23 +18,45 @@ use crate::stream_id::StreamId;
 ///
 /// Obeys the same rule as the parts of a [`StreamId`].
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkerId(Arc<str>);
+pub struct WorkerId(Name);
 
 impl WorkerId {
     /// Checks the name.
     pub fn new(name: impl AsRef<str>) -> Result<Self, InvalidIdentifier> {
-        identifier("worker id", name.as_ref()).map(WorkerId)
+        Name::new("worker id", name.as_ref()).map(WorkerId)
+    }
+
+    /// A name that is known when the program is compiled.
+    ///
+    /// ```
+    /// use es::WorkerId;
+    ///
+    /// const NAME: WorkerId = WorkerId::from_static("shop-0");
+    /// assert_eq!(NAME.as_str(), "shop-0");
+    /// ```
+    ///
+    /// ```compile_fail
+    /// const NAME: es::WorkerId = es::WorkerId::from_static("shop-0 ");
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If it is not 1 to 255 printable ASCII characters without a space at its ends. In a constant
+    /// that is an error of the compiler.
+    #[must_use]
+    pub const fn from_static(name: &'static str) -> Self {
+        WorkerId(Name::from_static(name))
     }
 
     /// The name.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 impl fmt::Display for WorkerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 

@@ -155,7 +155,7 @@ impl WindowEvents {
     /// Adds the next event, and says whether another one may follow. If not, the adapter adds no
     /// more: those that its statement still gives are left out.
     pub fn push(&mut self, event: PersistedEvent) -> bool {
-        let bytes = event.payload().len() + event.metadata().map_or(0, <[u8]>::len);
+        let bytes = event.payload().len() + event.metadata().map_or(0, str::len);
         self.events.push(event);
         self.is_cut = self.events.len() >= self.events_max || bytes >= self.bytes_left;
         self.bytes_left = self.bytes_left.saturating_sub(bytes);

@@ -21,7 +21,7 @@ const MIB: usize = 1 << 20;
 
 fn bytes(events: &[PersistedEvent]) -> usize {
     let bytes =
-        |event: &PersistedEvent| event.payload().len() + event.metadata().map_or(0, <[u8]>::len);
+        |event: &PersistedEvent| event.payload().len() + event.metadata().map_or(0, str::len);
     events.iter().map(bytes).sum()
 }
 

@@ -69,7 +69,7 @@ impl<S: EventSource> LetterQueue<'_, S> {
                 let projection = self.name.clone();
                 return Err(DeadLetterError::MissingEvent { projection, position });
             };
-            bytes += event.payload().len() + event.metadata().map_or(0, <[u8]>::len);
+            bytes += event.payload().len() + event.metadata().map_or(0, str::len);
             events.push(event);
             if bytes >= RETRIED_BYTES_MAX {
                 break;

@@ -47,7 +47,7 @@ impl Pace {
 
     fn is_heavy(self, batch: &EventBatch) -> bool {
         let bytes = |event: &es::PersistedEvent| {
-            event.payload().len() + event.metadata().map_or(0, <[u8]>::len)
+            event.payload().len() + event.metadata().map_or(0, str::len)
         };
         batch.events.iter().map(bytes).sum::<usize>() >= self.limit.bytes_max()
     }
