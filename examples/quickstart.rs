@@ -48,7 +48,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     tx.commit().await?; // the row and its event, or neither
 
     let source = Arc::new(SqliteSource::new(pool.clone(), store));
-    let processor = Processor::new(source, Arc::new(Revenue));
+    let processor = Processor::new(source).with_projection(Revenue);
     processor.run_until_caught_up(CancellationToken::new()).await?;
     let total: i64 = sqlx::query_scalar("select total from revenue").fetch_one(&pool).await?;
     println!("revenue: {total}");

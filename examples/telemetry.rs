@@ -11,7 +11,6 @@
 
 use std::collections::HashMap;
 use std::error::Error;
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,7 +30,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use projection::{EventContext, HandlerError, Projection, Worker, operator, wait_for};
+use projection::{EventContext, HandlerError, Processor, Projection, operator, wait_for};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info_span, instrument};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -99,8 +98,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
 
     let store = SqliteEventStore::default();
     let source = Arc::new(SqliteSource::new(pool.clone(), store.clone()));
-    let worker =
-        Worker::new(Arc::clone(&source)).with_projection(&Arc::new(Revenue), NonZeroU16::MIN);
+    let worker = Processor::new(Arc::clone(&source)).with_projection(Revenue);
     let stop = CancellationToken::new();
     let working = tokio::spawn({
         let stop = stop.clone();

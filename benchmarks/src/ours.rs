@@ -1,6 +1,6 @@
 //! This library.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -127,16 +127,13 @@ impl<S: Backend> Contender for Ours<S> {
         let projection = Arc::new(Counting::<S>::new(work, None)?);
         let source = Arc::new(self.source.clone());
         let started = Instant::now();
-        let runs = Partition::split(self.partitions)?.map(|partition| {
-            let processor = Processor::new(Arc::clone(&source), Arc::clone(&projection))
-                .with_partition(partition);
-            tokio::spawn(
-                async move { processor.run_until_caught_up(CancellationToken::new()).await },
-            )
-        });
-        for run in runs.collect::<Vec<_>>() {
-            run.await??;
-        }
+        let connections_max = NonZeroUsize::new(2 * usize::from(self.partitions)).unwrap_or(NonZeroUsize::MIN);
+        let processor = Processor::new(source)
+            .with_projection(Arc::clone(&projection))
+            .with_assigned(Partition::split(self.partitions)?)
+            .with_connections_max(connections_max);
+        let run = async move { processor.run_until_caught_up(CancellationToken::new()).await };
+        tokio::spawn(run).await??;
         let taken = started.elapsed();
         let handled = projection.handled();
         anyhow::ensure!(handled == events as u64, "{handled} of {events} events were handled");
@@ -148,8 +145,9 @@ impl<S: Backend> Contender for Ours<S> {
         seen: UnboundedSender<Seen>,
         stop: CancellationToken,
     ) -> anyhow::Result<bool> {
-        let projection = Arc::new(Counting::<S>::new(Work::Nothing, Some(seen))?);
-        Processor::new(Arc::new(self.source.clone()), projection).run(stop).await?;
+        let projection = Counting::<S>::new(Work::Nothing, Some(seen))?;
+        let processor = Processor::new(Arc::new(self.source.clone())).with_projection(projection);
+        processor.with_assigned([Partition::ALL]).run(stop).await?;
         Ok(true)
     }
 }

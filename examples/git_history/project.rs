@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use es::Partition;
 use indicatif::ProgressBar;
-use projection::{PartitionLag, Runner};
+use projection::{PartitionLag, Processor};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Backend;
@@ -38,12 +38,13 @@ pub(crate) async fn run<B: Backend>(
     let before = backend.changes_projected().await?;
     let projection = Arc::new(FileStats::<B>::new()?);
     let source = backend.source();
-    let runner =
-        Runner::new(Arc::clone(source)).with_projection(&projection, Partition::split(PARTITIONS)?);
+    let processor = Processor::new(Arc::clone(source))
+        .with_projection(Arc::clone(&projection))
+        .with_assigned(Partition::split(PARTITIONS)?);
 
     let bar = progress::bar("projecting events", 0);
     tokio::select! {
-        result = runner.run_until_caught_up(stop.clone()) => result.context("a worker stopped")?,
+        result = processor.run_until_caught_up(stop.clone()) => result.context("a worker stopped")?,
         error = follow(&**source, &projection, &bar) => return Err(error),
     }
     bar.finish_and_clear();

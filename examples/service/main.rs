@@ -34,7 +34,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Parser;
 use es::WorkerId;
-use projection::{Processor, Worker};
+use projection::{Processor, ProjectionOptions};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -169,12 +169,12 @@ async fn run_on<B: Backend>(arguments: Arguments) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn worker<B: Backend>(backend: &Arc<B>, id: Option<WorkerId>) -> Worker<B::Source> {
-    let source = backend.source();
-    let summaries = Arc::new(OrderSummaries::<B>::default());
-    let processor =
-        Processor::new(Arc::clone(source), summaries).with_poll_interval_max(POLL_INTERVAL_MAX);
-    let worker = Worker::new(Arc::clone(source)).with_processor(processor, PARTITIONS);
+fn worker<B: Backend>(backend: &Arc<B>, id: Option<WorkerId>) -> Processor<B::Source> {
+    let options = ProjectionOptions::default()
+        .with_partitions(PARTITIONS)
+        .with_poll_interval_max(POLL_INTERVAL_MAX);
+    let worker = Processor::new(Arc::clone(backend.source()))
+        .with_projection_options(OrderSummaries::<B>::default(), options);
     match id {
         Some(id) => worker.with_id(id),
         None => worker,

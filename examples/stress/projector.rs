@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use es::Partition;
-use projection::{Processor, Runner};
+use projection::{Processor, ProjectionOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Backend;
@@ -32,22 +32,18 @@ pub(crate) enum Until {
 /// Projects the events of a store.
 pub(crate) async fn run<B: Backend>(url: &str, store: &str, until: Until) -> anyhow::Result<()> {
     let backend = B::open(url, store, CONNECTIONS_MAX).await?;
-    let projection = Arc::new(Effects::<B>::new());
-    let source = backend.source();
-    let mut runner = Runner::new(Arc::clone(source));
-    for partition in Partition::split(PARTITIONS)? {
-        let processor = Processor::new(Arc::clone(source), Arc::clone(&projection))
-            .with_partition(partition)
-            .with_batch_size_max(BATCH_SIZE_MAX)
-            .with_poll_interval_max(Duration::from_millis(20));
-        runner = runner.with_processor(processor);
-    }
+    let options = ProjectionOptions::default()
+        .with_batch_size_max(BATCH_SIZE_MAX)
+        .with_poll_interval_max(Duration::from_millis(20));
+    let processor = Processor::new(Arc::clone(backend.source()))
+        .with_projection_options(Effects::<B>::new(), options)
+        .with_assigned(Partition::split(PARTITIONS)?);
     let shutdown = CancellationToken::new();
     match until {
-        Until::CaughtUp => runner.run_until_caught_up(shutdown).await?,
+        Until::CaughtUp => processor.run_until_caught_up(shutdown).await?,
         Until::InputEnds => {
             cancel_when_input_ends(shutdown.clone());
-            runner.run(shutdown).await?;
+            processor.run(shutdown).await?;
         }
     }
     Ok(())

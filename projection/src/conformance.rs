@@ -57,6 +57,7 @@ macro_rules! conformance_tests {
             a_filtered_projection_passes_what_is_not_for_it
             a_quiet_projection_keeps_its_checkpoint_up
             partitions_share_the_work
+            catching_up_handles_all_partitions_and_claims_none
             a_batch_is_no_larger_than_asked
             lag_counts_down_to_nothing
             events_appended_while_it_runs_are_handled
@@ -73,8 +74,8 @@ macro_rules! conformance_tests {
             another_partition_count_stops_the_processor
             two_processors_on_one_partition_handle_every_event_once
             many_processors_on_one_partition_handle_every_event_once
-            a_failure_stops_the_whole_runner
-            a_panic_stops_the_whole_runner
+            a_failure_stops_the_whole_processor
+            a_panic_stops_the_whole_processor
             a_parked_event_keeps_its_stream_in_order
             a_retry_keeps_what_it_could_handle
             a_failing_event_is_tried_as_often_as_the_policy_says

@@ -1,4 +1,4 @@
-//! Why a processor, a runner or a worker stopped.
+//! Why a processor stopped.
 
 use es::{CheckpointError, Partition, Position, ProjectionName, StoreError, WorkerId};
 use thiserror::Error;
@@ -98,18 +98,19 @@ pub enum ProcessorError {
         /// What the store said.
         source: StoreError,
     },
-}
 
-/// Why a runner stopped before it was told to. All its processors have stopped.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum RunnerError {
-    /// A processor stopped; the others were told to, and did, after their current batch.
-    #[error(transparent)]
-    Processor(#[from] ProcessorError),
+    /// A worker cannot register its projections, and no wait can cure it: it has given up all its
+    /// partitions.
+    #[error("worker {worker} cannot use the store")]
+    Registration {
+        /// The worker.
+        worker: WorkerId,
+        /// What the store said.
+        source: StoreError,
+    },
 
-    /// A processor panicked outside its handler; its batch was rolled back. A panic of the
-    /// handler is an error of the handler, see [`HandlerPanicked`](crate::HandlerPanicked).
+    /// A partition panicked outside its handler; its batch was rolled back. A panic of the handler
+    /// is an error of the handler, see [`HandlerPanicked`](crate::HandlerPanicked).
     #[error("projection {projection}, partition {partition}, panicked: {message}")]
     Panicked {
         /// The projection.
@@ -121,29 +122,10 @@ pub enum RunnerError {
     },
 }
 
-/// Why a worker stopped before it was told to: what no wait can cure. It has given up all its
-/// partitions.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum WorkerError {
-    /// The store cannot be used, and no wait can cure it.
-    #[error("worker {worker} cannot use the store")]
-    Store {
-        /// The worker.
-        worker: WorkerId,
-        /// What the store said.
-        source: StoreError,
-    },
-
-    /// A partition could not be registered.
-    #[error(transparent)]
-    Checkpoint(CheckpointError),
-}
-
-impl WorkerError {
+impl ProcessorError {
     /// Whether a worker that cannot register its projections yet may be able to later.
     pub(crate) fn is_cured_by_waiting(&self) -> bool {
-        matches!(self, WorkerError::Store { source, .. } if source.is_retryable())
+        matches!(self, ProcessorError::Registration { source, .. } if source.is_retryable())
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Permanent(Mark);
 
 /// Another attempt may succeed, and this one does not count: a service that the handler calls is
 /// away. The event is tried again, with growing pauses, as after a deadlock; if it still fails
-/// after [`Processor::with_attempts_max`](crate::Processor::with_attempts_max) attempts, the
+/// after [`attempts_max`](crate::ProjectionOptions::with_attempts_max) attempts, the
 /// [policy](crate::FailurePolicy) decides.
 pub struct Retryable(Mark);
 
@@ -115,7 +115,7 @@ pub struct HandlerPanicked {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "the handler took longer than {time_max:?}: let it do less, or raise the limit with \
-     Processor::with_time_max"
+     ProjectionOptions::with_time_max"
 )]
 pub struct HandlerTimedOut {
     /// The limit.

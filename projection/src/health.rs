@@ -8,7 +8,7 @@ use es::{Partition, ProjectionName};
 use tokio::time::Instant;
 
 /// How a worker is doing: what keeps its partitions from going on, if anything does. Made by
-/// [`Worker::health`](crate::Worker::health); cheap to clone, and no database is asked.
+/// [`Processor::health`](crate::Processor::health); cheap to clone, and no database is asked.
 #[derive(Debug, Clone, Default)]
 pub struct Health {
     troubles: Arc<Mutex<BTreeMap<Subject, Entry>>>,

@@ -1,11 +1,9 @@
 //! Exactly-once projections over an event store.
 //!
-//! A [`Projection`] turns events into rows. A [`Processor`] drives one partition of it: it reads
-//! a batch of events, handles them in a transaction, moves the checkpoint in that same
-//! transaction, and commits. A [`Runner`] drives many processors and stops them together. A
-//! [`Worker`] claims partitions, of any number of projections, by lease: start it in as many
-//! processes as you like, and they share the partitions evenly. [`operator`] is what an operator does:
-//! look, pause, reset, rescale, retry dead letters.
+//! A [`Projection`] turns events into rows. A [`Processor`] runs projections: it reads a batch of
+//! events, handles them in a transaction, moves the checkpoint in that same transaction, and commits.
+//! Start it in as many processes as you like: each claims its share of the partitions by lease.
+//! [`operator`] is what an operator does: look, pause, reset, rescale, retry dead letters.
 //!
 //! **In the same database, effects are exactly once**: rows and checkpoint commit together, and
 //! a second worker on the same partition finds the checkpoint moved and rolls back. **Effects
@@ -48,7 +46,7 @@
 //! let placed = [Event::json("OrderPlaced", &4200)?];
 //! store.append(&mut store.connect(), &order, ExpectedVersion::NoStream, &placed).await?;
 //!
-//! let processor = Processor::new(Arc::new(store.clone()), Arc::new(Totals));
+//! let processor = Processor::new(Arc::new(store.clone())).with_projection(Totals);
 //! processor.run_until_caught_up(CancellationToken::new()).await?;
 //! assert_eq!(store.connect().rows("totals")?, [4200]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -76,12 +74,12 @@ mod user_code;
 pub mod conformance;
 
 pub use context::{BatchContext, EventContext};
-pub use error::{ProcessorError, RunnerError, TooManyInARow, WorkerError};
+pub use error::{ProcessorError, TooManyInARow};
 pub use handler_error::{
     HandlerError, HandlerNeverEnded, HandlerPanicked, HandlerTimedOut, Permanent, Retryable,
 };
 pub use health::{Health, Trouble};
 pub use operator::{PartitionLag, WaitError, lag, wait_for, wait_for_stream};
 pub use policy::{FailurePolicy, Retries};
-pub use processor::{Processor, Runner, Worker};
+pub use processor::{Processor, ProjectionOptions};
 pub use projection::Projection;

@@ -2,7 +2,7 @@
 //! feature `metrics` is on.
 //!
 //! All are set by the process that runs the projections; nothing has to ask for a status. Those of
-//! a partition and of the log are set by a [`Worker`](crate::Worker) at each of its polls.
+//! a partition and of the log are set by a [worker](crate::Processor) at each of its polls.
 //!
 //! | name | kind | labels | worth an alarm |
 //! |---|---|---|---|

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// What the server causes (a full disk, a restart) never counts, and is waited for. What undoes a
 /// transaction (a deadlock, a time limit, a lost connection) does not count either; but an event at
 /// which one transaction after the other is undone is the policy's in the end, see
-/// [`Processor::with_attempts_max`](crate::Processor::with_attempts_max).
+/// [`ProjectionOptions::with_attempts_max`](crate::ProjectionOptions::with_attempts_max).
 ///
 /// Attempts are noted in the database before they are made, so they count across restarts, and an
 /// attempt that its process does not live to see the end of counts, too. An event in the middle of
@@ -17,8 +17,9 @@ use std::time::Duration;
 /// resets the projection or skips the event.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum FailurePolicy {
-    /// The partition stands still at the event, until an operator lets it go on. A
-    /// [`Processor`](crate::Processor) stops with an error that names the event.
+    /// The partition stands still at the event, until an operator lets it go on. A processor that was
+    /// [told its partitions](crate::Processor::with_assigned) stops with an error that names the
+    /// event, and so does one that [catches up](crate::Processor::run_until_caught_up).
     #[default]
     Stop,
     /// The event is tried again, then as [`Stop`](FailurePolicy::Stop).
@@ -27,7 +28,7 @@ pub enum FailurePolicy {
     /// stream queue there after it, so that the stream keeps its order; all others go on.
     ///
     /// Many events that fail in a row are not the events' fault: see
-    /// [`Processor::with_parked_in_a_row_max`](crate::Processor::with_parked_in_a_row_max).
+    /// [`ProjectionOptions::with_parked_in_a_row_max`](crate::ProjectionOptions::with_parked_in_a_row_max).
     Park(Retries),
 }
 

@@ -1,5 +1,6 @@
-//! Drives one partition of a projection.
+//! Runs projections.
 
+mod assigned;
 mod assignment;
 mod attempts;
 mod backoff;
@@ -27,186 +28,232 @@ mod registration;
 mod report;
 mod run;
 mod run_partition;
-mod runner;
 mod settings;
 mod step;
 mod survivor;
 mod work;
-mod worker;
 mod worker_run;
 
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::{EventSource, Partition, ProjectionName, ReadLimit};
+use es::{EventSource, Partition, WorkerId};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tracing::{Instrument, info_span};
 
-use self::options::ProjectionOptions;
-use self::ownership::Ownership;
+use self::assigned::{Assigned, all_partitions, run_assigned};
 use self::process::Process;
 use self::run_partition::{ConfiguredProjection, RunPartition};
+use self::settings::Settings;
 use self::step::Until;
+use self::worker_run::WorkerRun;
 use crate::error::ProcessorError;
+use crate::health::Health;
 use crate::projection::Projection;
 
-pub use self::runner::Runner;
-pub use self::worker::Worker;
+pub use self::options::ProjectionOptions;
 
-/// Drives one partition of a projection: the whole projection unless told otherwise.
+/// Runs projections: any number of them, in as many processes as you like.
 ///
-/// It reads a batch on a connection of its own, then begins a transaction, locks the checkpoint,
-/// hands the batch to the projection, saves the checkpoint and commits. While it does, it reads the
-/// next batch if there is a connection for it: it uses two connections at most, and works with one.
+/// A process that runs one is a *worker*. Workers share the partitions: each claims its share of
+/// every projection's, for the time of a lease that it keeps renewing. A processor that is
+/// [told its partitions](Processor::with_assigned) claims nothing, and neither does
+/// [`run_until_caught_up`](Processor::run_until_caught_up).
+///
+/// For each partition it reads a batch on a connection of its own, then begins a transaction, locks
+/// the checkpoint, hands the batch to the projection, saves the checkpoint and commits. While it
+/// does, it reads the next batch if there is a connection for it: a partition uses two connections
+/// at most, and works with one.
 ///
 /// While there is something to do it reads without pause. When there is nothing it looks again
 /// after an eighth of the time for which there has been nothing: 1 ms at least, the largest poll
-/// interval at most. Processors of one [`Runner`](crate::Runner) or [`Worker`](crate::Worker) then
-/// ask the database together, one query for all of them.
+/// interval at most. All partitions of a processor then ask the database together, one query for
+/// all of them.
 ///
-/// Several processors for the same partition, in one process or many, are safe and a waste: one
-/// of them commits, the others find the checkpoint moved, roll back and go on from there. The same
-/// goes for a processor beside a [`Worker`](crate::Worker) that has claimed its partition.
+/// # Workers
 ///
-/// While the projection is paused, and when it is to be given another number of partitions and
-/// this one has come to the barrier, the processor waits. Started for a number of partitions that
-/// the projection no longer has, it stops with an error.
-pub struct Processor<S, P> {
-    process: Process<S>,
-    projection: Arc<P>,
-    options: ProjectionOptions,
-    partition: Partition,
+/// A worker that joins is given its share as soon as the others have looked around; one that stops
+/// gives its partitions up at once; those of one that dies are taken over once their lease has
+/// expired and another worker polls: after one *lease* and one *poll interval* at most. If it died
+/// or hangs in the middle of a batch and the server does not notice, such as across a network that
+/// swallows everything, the server ends its transaction after
+/// [`ProjectionOptions::with_time_max`], so that is the time at most which is added. A worker that
+/// was paused for longer, or cut off, finds its partitions in another epoch and cannot commit.
+///
+/// The lease only avoids wasted work. That every event is handled once is up to the checkpoint:
+/// several processors for the same partition, told or by lease, are safe and a waste. One of them
+/// commits, the others find the checkpoint moved, roll back and go on from there.
+///
+/// A partition whose policy is to stop at an event that cannot be handled stands still before it:
+/// its worker keeps it, so that no other fails on the same event, and the other partitions go on.
+/// [`operator::status`] and [`Processor::health`] show what it failed with; it is tried again after
+/// [`operator::resume`] or [`operator::reset`], or when its worker is started again (not if the event
+/// killed the processes that handled it), and [`operator::skip_failing`] lets it past. A checkpoint that
+/// lies beyond the log, or went back, makes it stand still, too. A partition that cannot go on for
+/// any other reason (a server that is away, full or read-only, an event that cannot be read) tries
+/// again by itself, for as long as it takes. Nothing that happens to one partition stops another, or
+/// the worker.
+///
+/// # Connections
+///
+/// At most [`with_connections_max`](Processor::with_connections_max) are used for batches and reads
+/// at the same time, however many partitions there are. A worker needs one now and then to look
+/// around, and renewing a lease needs one: give the pool two more.
+///
+/// [`operator::status`]: crate::operator::status
+/// [`operator::resume`]: crate::operator::resume
+/// [`operator::reset`]: crate::operator::reset
+/// [`operator::skip_failing`]: crate::operator::skip_failing
+pub struct Processor<S> {
+    settings: Settings<S>,
+    assigned: Option<Vec<Partition>>,
 }
 
-impl<S, P> Processor<S, P>
-where
-    S: EventSource,
-    P: Projection<S::Connection>,
-{
-    /// A processor for the whole projection, with batches of up to 500 events and a poll interval
-    /// of up to 100 ms.
-    pub fn new(source: Arc<S>, projection: Arc<P>) -> Self {
-        Processor {
-            process: Process::new(source),
-            projection,
-            options: ProjectionOptions::default(),
-            partition: Partition::ALL,
-        }
+/// How many connections are used for batches and reads, unless set.
+const CONNECTIONS_MAX: usize = 8;
+
+impl<S: EventSource> Processor<S> {
+    /// A processor without projections, with a random name, a lease of 10 s and a poll interval of
+    /// 1 s.
+    pub fn new(source: Arc<S>) -> Self {
+        let id = format!("{}-{:016x}", std::process::id(), fastrand::u64(..));
+        let id = WorkerId::new(id).expect("digits and a hyphen");
+        let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+        let process = Process::new(source, slots);
+        let (lease, poll_interval) = (Duration::from_secs(10), Duration::from_secs(1));
+        let settings = Settings { process, id, lease, poll_interval, projections: Vec::new() };
+        Processor { settings, assigned: None }
     }
 
-    /// Drives this partition only. All partitions of a projection have the same total.
+    /// Adds a projection, with the default options.
     #[must_use]
-    pub fn with_partition(self, partition: Partition) -> Self {
-        Processor { partition, ..self }
+    pub fn with_projection<P: Projection<S::Connection>>(self, projection: P) -> Self {
+        self.with_projection_options(projection, ProjectionOptions::default())
     }
 
-    /// How many events, at most, are handled in one transaction; 500 unless set.
+    /// Adds a projection, with options of its own.
     #[must_use]
-    pub fn with_batch_size_max(self, events: NonZeroU32) -> Self {
-        let limit = ReadLimit::new(events).with_bytes_max(self.options.limit.bytes_max());
-        Processor { options: ProjectionOptions { limit, ..self.options }, ..self }
+    pub fn with_projection_options<P: Projection<S::Connection>>(
+        mut self,
+        projection: P,
+        options: ProjectionOptions,
+    ) -> Self {
+        self.settings.projections.push(Arc::new(ConfiguredProjection { projection, options }));
+        self
     }
 
-    /// How many bytes of payloads and metadata end a batch, 8 MiB unless set: a batch has one event
-    /// more than fit, at most. One batch is read ahead, so a partition holds twice as much.
-    #[must_use]
-    pub fn with_batch_bytes_max(self, bytes: usize) -> Self {
-        let limit = self.options.limit.with_bytes_max(bytes);
-        Processor { options: ProjectionOptions { limit, ..self.options }, ..self }
-    }
-
-    /// How long, at most, the processor waits before it looks for new events again; 1 ms at least.
-    #[must_use]
-    pub fn with_poll_interval_max(self, interval: Duration) -> Self {
-        let poll_interval_max = interval.max(Duration::from_millis(1));
-        Processor { options: ProjectionOptions { poll_interval_max, ..self.options }, ..self }
-    }
-
-    /// How many times in a row an event is tried at which one transaction after the other is
-    /// undone (by a deadlock, a time limit, a lost connection), before the projection's
-    /// [policy](crate::FailurePolicy) decides about it; 20 unless set. The pauses between the
-    /// attempts grow to between 3 and 6 seconds: half a minute to a minute in all.
+    /// Handles these partitions of its projections, and no others, without a lease: each process is
+    /// told its own, such as by the number of its pod in a Kubernetes `StatefulSet`. All have the
+    /// same total: a projection with another number of partitions needs a processor of its own. A
+    /// partition that nobody is told is handled by nobody.
     ///
-    /// What concerns no single event, such as a server that is away, is tried without an end by
-    /// [`run`](Processor::run), and as often as this by
-    /// [`run_until_caught_up`](Processor::run_until_caught_up).
+    /// While the projection is paused, and when it is to be given another number of partitions and
+    /// this one has come to the barrier, the processor waits. Started for a number of partitions
+    /// that the projection no longer has, it stops with an error, as it does at an event whose
+    /// policy is to stop.
     #[must_use]
-    pub fn with_attempts_max(self, attempts: NonZeroU32) -> Self {
-        let attempts_max = attempts;
-        Processor { options: ProjectionOptions { attempts_max, ..self.options }, ..self }
+    pub fn with_assigned(self, partitions: impl IntoIterator<Item = Partition>) -> Self {
+        Processor { assigned: Some(partitions.into_iter().collect()), ..self }
     }
 
-    /// How many events may be parked one after the other without one that can be handled in
-    /// between; 10 unless set. After that the partition waits, see
-    /// [`TooManyInARow`](crate::TooManyInARow).
+    /// The worker's name, which no other process may have at the same time. A process that is
+    /// started again under its name need not wait for its own lease.
     #[must_use]
-    pub fn with_parked_in_a_row_max(self, events: NonZeroU32) -> Self {
-        let parked_in_a_row_max = events;
-        Processor { options: ProjectionOptions { parked_in_a_row_max, ..self.options }, ..self }
+    pub fn with_id(mut self, id: WorkerId) -> Self {
+        self.settings.id = id;
+        self
     }
 
-    /// How long the handler may take for a batch, and for an event that is handled on its own; 60
-    /// seconds unless set, 10 ms at least. A handler that takes longer is dropped with its
-    /// transaction, and the events of the batch are handled one by one, those of the next in smaller
-    /// batches. It is also how long the processor waits for an answer of the database, and how long
-    /// the database lets a statement of the transaction, or a pause between two, last: if the
-    /// process hangs or cannot be reached, its partition is free after a lease and this time.
-    ///
-    /// A handler that blocks its thread and never awaits cannot be dropped. The database ends its
-    /// transaction, and another [`Worker`](crate::Worker) takes its partition over, after about a
-    /// lease more; [`Health`](crate::Health) says so.
+    /// How long a partition stays with a worker that is not heard of; 10 s unless set, 10 ms at
+    /// least. It must be longer than any pause a healthy process makes. A batch may take longer.
     #[must_use]
-    pub fn with_time_max(self, time_max: Duration) -> Self {
-        let time_max = time_max.max(Duration::from_millis(10));
-        Processor { options: ProjectionOptions { time_max, ..self.options }, ..self }
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease.max(Duration::from_millis(10));
+        self
     }
 
-    /// How long the processor may take to stop: its handler to finish, its batch to be committed. 20
-    /// seconds unless set. What is not done by then is dropped, and handled by the next run: the
-    /// attempt does not count if the database lets it be taken back within a second more. Choose
-    /// less than what stops the process by force, such as Kubernetes' grace period of 30 seconds.
+    /// How often a worker looks at who is there and what is free; 1 s unless set, a third of the
+    /// lease at most.
+    #[must_use]
+    pub fn with_poll_interval(mut self, poll_interval: Duration) -> Self {
+        self.settings.poll_interval = poll_interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How many connections are used at most for batches and reads; 8 unless set, which goes with
+    /// sqlx's pool of 10. Partitions that want one more wait, and keep their leases.
+    #[must_use]
+    pub fn with_connections_max(mut self, connections: NonZeroUsize) -> Self {
+        let permits = connections.get().min(Semaphore::MAX_PERMITS);
+        self.settings.process.slots = Arc::new(Semaphore::new(permits));
+        self
+    }
+
+    /// How long a stop may take: a handler to finish, its batch to be committed. 20 seconds unless
+    /// set. What is not done by then is dropped, and handled by the next run: the attempt does not
+    /// count if the database lets it be taken back within a second more. To give its partitions up,
+    /// a worker takes up to six seconds more. Choose less than what stops the process by force, such
+    /// as Kubernetes' grace period of 30 seconds.
     ///
     /// A handler that blocks its thread and never awaits cannot be dropped.
     #[must_use]
-    pub fn with_stop_time_max(self, stop_time_max: Duration) -> Self {
-        Processor { process: Process { stop_time_max, ..self.process }, ..self }
+    pub fn with_stop_time_max(mut self, stop_time_max: Duration) -> Self {
+        self.settings.process.stop_time_max = stop_time_max;
+        self
     }
 
-    /// The projection's name.
-    pub fn name(&self) -> ProjectionName {
-        self.projection.name()
+    /// The worker's name.
+    pub fn id(&self) -> &WorkerId {
+        &self.settings.id
     }
 
-    /// The partition this processor drives.
-    pub fn partition(&self) -> Partition {
-        self.partition
+    /// How the processor is doing, for a health check of the process: it asks no database.
+    pub fn health(&self) -> Health {
+        self.settings.process.health.clone()
     }
 
     /// Handles events as they come, until `shutdown` is cancelled.
     ///
     /// # Errors
     ///
-    /// What [`ProcessorError`] lists; never because the database cannot be reached or cannot serve:
-    /// that is waited for.
+    /// A worker ends only for what no wait can cure, found when it registers its projections: a
+    /// schema that is missing or of another version, a filter with an impossible name. Never because
+    /// of an event, a partition, or a server that is away.
+    ///
+    /// A processor that was [told its partitions](Processor::with_assigned) ends for any
+    /// [`ProcessorError`], once all its partitions have finished their batch; never because the
+    /// database cannot be reached or cannot serve: that is waited for.
     ///
     /// # Cancel safety
     ///
-    /// Cancelling `shutdown` lets the current batch finish. Dropping the future instead rolls
-    /// the current batch back and closes its connection; its events are handled again by the next
-    /// run.
+    /// Cancelling `shutdown` lets every partition finish its batch, within the
+    /// [stop time](Processor::with_stop_time_max), and a worker gives it up at once. Dropping the
+    /// future instead rolls the batches back and closes their connections; their events are handled
+    /// again by the next run, which is, for claimed partitions, when their lease is over.
     pub async fn run(&self, shutdown: CancellationToken) -> Result<(), ProcessorError> {
-        self.run_until(Until::Shutdown, shutdown).await
+        if let Some(partitions) = &self.assigned {
+            let assigned = self.assigned_to(partitions);
+            let run = run_assigned(&self.settings, assigned, Until::Shutdown, shutdown);
+            return Box::pin(run).await;
+        }
+        let span = info_span!("worker", worker = %self.settings.id);
+        Box::pin(WorkerRun::new(&self.settings, &shutdown).run(shutdown)).instrument(span).await
     }
 
     /// Handles every event up to the horizon as it is when this begins, then returns; earlier if
     /// `shutdown` is cancelled. Events after a transaction that has appended and is still open are
     /// left for the next time.
     ///
+    /// It handles the partitions that it was [told](Processor::with_assigned), or all partitions of
+    /// its projections, and claims none: a worker beside it loses nothing.
+    ///
     /// # Errors
     ///
-    /// As [`run`](Processor::run), and [`ProcessorError::RetriesExhausted`] if the database cannot
-    /// be reached.
+    /// Any [`ProcessorError`], once all partitions have finished their batch;
+    /// [`ProcessorError::RetriesExhausted`] if the database cannot be reached.
     ///
     /// # Cancel safety
     ///
@@ -215,30 +262,30 @@ where
         &self,
         shutdown: CancellationToken,
     ) -> Result<(), ProcessorError> {
-        self.run_until(Until::CaughtUp, shutdown).await
+        let assigned = match &self.assigned {
+            Some(partitions) => self.assigned_to(partitions),
+            None => Box::pin(all_partitions(&self.settings, &shutdown)).await?,
+        };
+        Box::pin(run_assigned(&self.settings, assigned, Until::CaughtUp, shutdown)).await
     }
 
-    async fn run_until(
-        &self,
-        until: Until,
-        shutdown: CancellationToken,
-    ) -> Result<(), ProcessorError> {
-        let (process, partition) = (self.process.clone(), self.partition);
-        let run = self.configured();
-        run.run_partition(process, partition, Ownership::Assigned, until, shutdown).await.map(drop)
-    }
-
-    fn configured(&self) -> Arc<ConfiguredProjection<P>> {
-        let (projection, options) = (Arc::clone(&self.projection), self.options);
-        Arc::new(ConfiguredProjection { projection, options })
+    /// These partitions of each projection.
+    fn assigned_to(&self, partitions: &[Partition]) -> Vec<Assigned<S>> {
+        let of = |projection: &Arc<dyn RunPartition<S>>| {
+            let assigned = |partition: &Partition| (Arc::clone(projection), *partition);
+            partitions.iter().map(assigned).collect::<Vec<_>>()
+        };
+        self.settings.projections.iter().flat_map(of).collect()
     }
 }
 
-impl<S, P> fmt::Debug for Processor<S, P> {
+impl<S> fmt::Debug for Processor<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Processor")
-            .field("partition", &self.partition)
-            .field("options", &self.options)
+            .field("id", &self.settings.id)
+            .field("lease", &self.settings.lease)
+            .field("assigned", &self.assigned)
+            .field("projections", &self.settings.projections.len())
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! What a user writes: a name, a filter and a handler.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use es::{EventFilter, PersistedEvent, ProjectionName};
 
@@ -14,10 +15,11 @@ use crate::policy::FailurePolicy;
 /// moves the checkpoint. It must not commit or roll that transaction back, and it must return the
 /// database's errors, wrapped as it likes: some of them end the transaction.
 ///
-/// It may take [`Processor::with_time_max`](crate::Processor::with_time_max), a minute unless set;
+/// It may take [`ProjectionOptions::with_time_max`](crate::ProjectionOptions::with_time_max), a minute unless set;
 /// then its future is dropped. A panic is contained. Neither stops another partition.
 ///
-/// One value handles all partitions of a process, side by side, hence `&self`.
+/// One value handles all partitions of a process, side by side, hence `&self`. An `Arc` of a
+/// projection is one, too.
 pub trait Projection<C: Send>: Send + Sync + 'static {
     /// The name its checkpoints are kept under. Another name is another projection, which starts
     /// at the beginning of the log.
@@ -75,5 +77,37 @@ pub trait Projection<C: Send>: Send + Sync + 'static {
             }
             Ok(())
         }
+    }
+}
+
+impl<C: Send, P: Projection<C>> Projection<C> for Arc<P> {
+    fn name(&self) -> ProjectionName {
+        (**self).name()
+    }
+
+    fn filter(&self) -> EventFilter {
+        (**self).filter()
+    }
+
+    fn failure_policy(&self) -> FailurePolicy {
+        (**self).failure_policy()
+    }
+
+    fn handle(
+        &self,
+        conn: &mut C,
+        event: &PersistedEvent,
+        context: &EventContext,
+    ) -> impl Future<Output = Result<(), HandlerError>> + Send {
+        (**self).handle(conn, event, context)
+    }
+
+    fn handle_batch(
+        &self,
+        conn: &mut C,
+        events: &[PersistedEvent],
+        context: &BatchContext,
+    ) -> impl Future<Output = Result<(), HandlerError>> + Send {
+        (**self).handle_batch(conn, events, context)
     }
 }

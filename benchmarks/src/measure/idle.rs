@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use es_postgres::PgSource;
-use projection::Runner;
+use es::Partition;
+use projection::Processor;
 use tokio_util::sync::CancellationToken;
 
 use super::{Bench, Kind, announce};
@@ -23,18 +24,15 @@ pub(crate) async fn idle(bench: &mut Bench, ours: &Ours<PgSource>) -> anyhow::Re
         announce(&format!("idle: {projections} projections"));
         ours.source.reset().await?;
         let source = Arc::new(ours.source.clone());
-        let mut runner = Runner::new(Arc::clone(&source));
+        let mut processor = Processor::new(source).with_assigned([Partition::ALL]);
         for _ in 0..projections {
             let projection = Counting::<PgSource>::new(Work::Nothing, None)?;
-            runner = runner.with_processor(projection::Processor::new(
-                Arc::clone(&source),
-                Arc::new(projection),
-            ));
+            processor = processor.with_projection(projection);
         }
         let stop = CancellationToken::new();
         let running = tokio::spawn({
             let stop = stop.clone();
-            async move { runner.run(stop).await }
+            async move { processor.run(stop).await }
         });
         tokio::time::sleep(Duration::from_secs(3)).await;
         let before = transactions(&ours.source).await?;

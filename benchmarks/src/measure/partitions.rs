@@ -1,11 +1,12 @@
 //! What is sent to workers that share a projection, beside what one alone is sent.
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::Context;
 use es::Partition;
 use es_postgres::PgSource;
-use projection::{Processor, Runner};
+use projection::Processor;
 use sqlx::postgres::PgConnectOptions;
 use tokio_util::sync::CancellationToken;
 
@@ -15,6 +16,9 @@ use crate::contender::{Contender, Work};
 use crate::figure::OURS;
 use crate::ours::{Counting, Ours};
 use crate::proxy::Proxy;
+
+/// As many as the pool has.
+const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(16).expect("it is not zero");
 
 const SHIPPED: Kind = Kind::less("partitions", "bytes an event, all workers");
 const SHARE: Kind = Kind::less("partitions", "of what one worker is sent");
@@ -35,13 +39,12 @@ pub(crate) async fn partitions(bench: &mut Bench, url: &str) -> anyhow::Result<(
     let mut alone = 0.0;
     for total in [1, 8] {
         let projection = Arc::new(Counting::<PgSource>::new(Work::Nothing, None)?);
-        let mut runner = Runner::new(Arc::clone(&source));
-        for partition in Partition::split(total)? {
-            let processor = Processor::new(Arc::clone(&source), Arc::clone(&projection));
-            runner = runner.with_processor(processor.with_partition(partition));
-        }
+        let processor = Processor::new(Arc::clone(&source))
+            .with_projection(Arc::clone(&projection))
+            .with_assigned(Partition::split(total)?)
+            .with_connections_max(CONNECTIONS_MAX);
         proxy.take();
-        runner.run_until_caught_up(CancellationToken::new()).await?;
+        processor.run_until_caught_up(CancellationToken::new()).await?;
         let bytes = proxy.take() as f64 / events as f64;
         anyhow::ensure!(projection.handled() == events as u64, "some events were not handled");
         if total == 1 {

@@ -12,8 +12,8 @@ use es::{
 use es_mysql::sqlx::mysql::MySqlPoolOptions;
 use es_mysql::sqlx::{self, MySqlPool};
 use es_mysql::{MySqlEventStore, MySqlSource};
-use projection::Processor;
 use projection::conformance::Recorder;
+use projection::{Processor, ProjectionOptions};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -200,8 +200,11 @@ async fn stopped_and_dropped_processors_lose_no_connection() {
     let source = Arc::new(small_source(&store).await);
     for round in 0..150 {
         let projection = Recorder::new(Arc::clone(&store.harness), &format!("p{round}"));
-        let processor = Processor::new(Arc::clone(&source), Arc::new(projection))
-            .with_batch_size_max(std::num::NonZeroU32::new(50).expect("fifty"));
+        let fifty = std::num::NonZeroU32::new(50).expect("fifty");
+        let options = ProjectionOptions::default().with_batch_size_max(fifty);
+        let processor = Processor::new(Arc::clone(&source))
+            .with_projection_options(projection, options)
+            .with_assigned([Partition::ALL]);
         let stop = CancellationToken::new();
         let time = Duration::from_micros(random.u64(500..25_000));
         let run = timeout(time, processor.run(stop.clone()));

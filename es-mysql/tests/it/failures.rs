@@ -15,7 +15,9 @@ use es_mysql::sqlx::{self, AssertSqlSafe, ConnectOptions, MySqlConnection};
 use es_mysql::{MySqlEventStore, MySqlSource};
 use futures_util::future::join;
 use projection::conformance::{Recorder, append_numbers};
-use projection::{EventContext, HandlerError, Processor, ProcessorError, Projection};
+use projection::{
+    EventContext, HandlerError, Processor, ProcessorError, Projection, ProjectionOptions,
+};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -160,8 +162,10 @@ async fn run_disturbed(
     let disturbance = Mutex::new(Some(disturb(&store).await));
     let recorder = Recorder::new(Arc::clone(&harness), "p");
     let projection = Arc::new(Disturbed { recorder, disturbance });
-    let processor = Processor::new(Arc::new(store.source.clone()), Arc::clone(&projection))
-        .with_batch_size_max(std::num::NonZeroU32::new(3).expect("three"));
+    let three = std::num::NonZeroU32::new(3).expect("three");
+    let options = ProjectionOptions::default().with_batch_size_max(three);
+    let processor = Processor::new(Arc::new(store.source.clone()))
+        .with_projection_options(Arc::clone(&projection), options);
     let ended = processor.run_until_caught_up(CancellationToken::new()).await;
     assert!(projection.disturbance.lock().await.is_none(), "it was disturbed");
     (ended, harness.rows(&mut conn, "p").await.expect("rows"))
@@ -378,7 +382,7 @@ async fn the_rights_that_migrate_gen_grants_suffice() {
     source.store().append(&mut tx, &stream("a"), ANY, &event()).await.expect("it may append");
     source.commit(tx).await.expect("committed");
     let recorder = Arc::new(Recorder::new(Arc::clone(&harness), "p"));
-    let processor = Processor::new(Arc::new(source.clone()), Arc::clone(&recorder));
+    let processor = Processor::new(Arc::new(source.clone())).with_projection(Arc::clone(&recorder));
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it may project");
     let mut least = options.connect().await.expect("a connection");
     execute(&mut least, "delete from events").await.expect_err("it may not delete events");

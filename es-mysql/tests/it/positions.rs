@@ -6,8 +6,8 @@ use std::time::Duration;
 use es::conformance::{Fixture, Harness};
 use es::{AppendError, EventFilter, EventStore, Position, ReadLimit, StoreError};
 use es_mysql::sqlx::{AssertSqlSafe, MySqlConnection};
-use projection::Processor;
 use projection::conformance::Recorder;
+use projection::{Processor, ProjectionOptions};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -28,9 +28,10 @@ async fn insert_at(conn: &mut MySqlConnection, position: i64) {
 
 /// Runs a projection until it has caught up; it must not take long, however long the log looks.
 async fn run(store: &Fixture<Arc<MySqlHarness>>, name: &str) -> Result<(), String> {
-    let recorder = Arc::new(Recorder::new(Arc::clone(&store.harness), name));
-    let processor = Processor::new(Arc::new(store.source.clone()), recorder)
-        .with_poll_interval_max(Duration::from_millis(5));
+    let recorder = Recorder::new(Arc::clone(&store.harness), name);
+    let options = ProjectionOptions::default().with_poll_interval_max(Duration::from_millis(5));
+    let processor =
+        Processor::new(Arc::new(store.source.clone())).with_projection_options(recorder, options);
     let run = processor.run_until_caught_up(CancellationToken::new());
     let ended = timeout(PATIENCE, run).await.expect("it is not busy without end");
     ended.map_err(|error| {

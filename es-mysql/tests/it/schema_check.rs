@@ -368,7 +368,7 @@ async fn the_granted_user_appends_and_projects() {
     }
     tx.commit().await.expect("committed");
     let source = Arc::new(MySqlSource::new(pool.clone(), store));
-    let processor = Processor::new(Arc::clone(&source), Arc::new(Nothing));
+    let processor = Processor::new(Arc::clone(&source)).with_projection(Nothing);
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it may project");
     let status = projection::operator::status(&*source).await.expect("an answer");
     assert_eq!(status.len(), 1, "it is registered");

@@ -1,7 +1,7 @@
 //! Futures that are dropped at any moment: every connection stays usable, and nothing is open.
 
 use std::future::poll_fn;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -18,7 +18,7 @@ use es_postgres::sqlx::postgres::PgPoolOptions;
 use es_postgres::sqlx::{self, Connection, PgConnection};
 use fastrand::Rng;
 use projection::conformance::Recorder;
-use projection::{Processor, Worker};
+use projection::{Processor, ProjectionOptions};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -147,19 +147,21 @@ async fn something(source: &PgSource, number: u64) -> Result<(), AppendError> {
 /// that is dropped in its handler again and again reports the event as one that never ends.
 async fn process(store: &Fixture<Arc<PgHarness>>, source: &PgSource, number: u64) {
     let projection = Recorder::new(Arc::clone(&store.harness), &format!("p{number}"));
-    let processor = Processor::new(Arc::new(source.clone()), Arc::new(projection))
+    let options = ProjectionOptions::default()
         .with_batch_size_max(NonZeroU32::new(7).expect("seven"))
         .with_poll_interval_max(Duration::from_millis(5));
+    let processor = Processor::new(Arc::new(source.clone()))
+        .with_projection_options(projection, options)
+        .with_poll_interval(Duration::from_millis(5));
     let stop = CancellationToken::new();
     match number % 3 {
-        0 => processor.run(stop).await.expect("it runs until it is dropped"),
+        0 => processor
+            .with_assigned([Partition::ALL])
+            .run(stop)
+            .await
+            .expect("it runs until it is dropped"),
         1 => processor.run_until_caught_up(stop).await.expect("it catches up"),
-        _ => {
-            let worker = Worker::new(Arc::new(source.clone()))
-                .with_poll_interval(Duration::from_millis(5))
-                .with_processor(processor, NonZeroU16::MIN);
-            worker.run(stop).await.expect("it runs until it is dropped");
-        }
+        _ => processor.run(stop).await.expect("it runs until it is dropped"),
     }
 }
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use es::conformance::{Conn, Fixture, Harness};
 use es::{
-    AppendError, Event, EventFilter, EventSource, EventStore, ExpectedVersion, PersistedEvent,
-    ProjectionName, ReadLimit, StoreError, StreamId, Version,
+    AppendError, Event, EventFilter, EventSource, EventStore, ExpectedVersion, Partition,
+    PersistedEvent, ProjectionName, ReadLimit, StoreError, StreamId, Version,
 };
 use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use futures_util::future::join;
@@ -106,7 +106,8 @@ async fn a_connection_killed_in_a_batch_repeats_nothing_and_skips_nothing() {
     let killer = PgConnection::connect_with(&harness.options()).await.expect("a connection");
     let recorder = Recorder::new(Arc::clone(&harness), "p");
     let projection = Arc::new(Suicidal { recorder, killer: Mutex::new(Some(killer)) });
-    let processor = Processor::new(Arc::new(store.source.clone()), Arc::clone(&projection));
+    let processor =
+        Processor::new(Arc::new(store.source.clone())).with_projection(Arc::clone(&projection));
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it goes on");
     assert!(projection.killer.lock().await.is_none(), "it was killed");
     let mut conn = store.conn().await;
@@ -154,8 +155,8 @@ async fn a_sequence_that_readers_cannot_trust_is_refused() {
         let error = store.store().check_schema(&mut conn).await.expect_err(change);
         assert!(matches!(error, StoreError::SchemaUnsafe { .. }), "{error:?}");
         assert!(error.to_string().contains(says), "{error}");
-        let recorder = Arc::new(Recorder::new(Arc::new(PgHarness::new()), "p"));
-        let processor = Processor::new(Arc::new(store.source.clone()), recorder);
+        let recorder = Recorder::new(Arc::new(PgHarness::new()), "p");
+        let processor = Processor::new(Arc::new(store.source.clone())).with_projection(recorder);
         let stopped = processor.run(CancellationToken::new()).await;
         assert!(stopped.is_err(), "a projection does not start on it");
         sqlx::raw_sql(AssertSqlSafe(alter(undo))).execute(&mut *conn).await.expect("altered");
@@ -251,7 +252,9 @@ async fn a_log_that_went_back_stops_a_running_processor() {
     append_numbers(&store, 10).await;
     let filter = EventFilter::default().with_event_types(["Happened"]);
     let recorder = Recorder::new(Arc::clone(&harness), "p").with_filter(filter);
-    let processor = Processor::new(Arc::new(store.source.clone()), Arc::new(recorder));
+    let processor = Processor::new(Arc::new(store.source.clone()))
+        .with_projection(recorder)
+        .with_assigned([Partition::ALL]);
     let go_back = async {
         let mut conn = store.conn().await;
         while harness.rows(&mut conn, "p").await.expect("rows").len() < 10 {
@@ -303,7 +306,7 @@ async fn an_event_whose_sql_aborts_the_transaction_is_parked() {
     append_numbers(&store, 12).await;
     let projection = Arc::new(Poisoned(Recorder::new(Arc::clone(&harness), "p")));
     let source = Arc::new(store.source.clone());
-    let processor = Processor::new(Arc::clone(&source), Arc::clone(&projection));
+    let processor = Processor::new(Arc::clone(&source)).with_projection(Arc::clone(&projection));
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it goes on");
     let (name, start) = (projection.name(), es::Position::START);
     let letters = projection::operator::dead_letters(&*source, &name, start, 100).await;

@@ -4,14 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use es::conformance::{Fixture, Harness};
-use es::{Event, ExpectedVersion, StoreError, StreamId};
+use es::{Event, ExpectedVersion, Partition, StoreError, StreamId};
 use es_postgres::sqlx::postgres::PgPoolOptions;
 use es_postgres::sqlx::{self, AssertSqlSafe};
 use es_postgres::{PgEventStore, PgSource};
 use futures_util::future::join;
 use migrate_gen::{Database, Schema};
-use projection::Processor;
 use projection::conformance::Recorder;
+use projection::{Processor, ProjectionOptions};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::{PgHarness, execute};
@@ -35,9 +35,11 @@ async fn a_waiting_processor_hears_of_an_append_when_it_commits() {
     let (source, listener) = source.with_notifications().await.expect("it listens");
     let listening = tokio::spawn(listener.run());
     let store = Fixture { harness: Arc::clone(&harness), source: source.clone() };
-    let recorder = Arc::new(Recorder::new(Arc::clone(&harness), "p"));
-    let processor =
-        Processor::new(Arc::new(source), recorder).with_poll_interval_max(Duration::from_hours(1));
+    let recorder = Recorder::new(Arc::clone(&harness), "p");
+    let options = ProjectionOptions::default().with_poll_interval_max(Duration::from_hours(1));
+    let processor = Processor::new(Arc::new(source))
+        .with_projection_options(recorder, options)
+        .with_assigned([Partition::ALL]);
     let shutdown = CancellationToken::new();
     let schedule = async {
         for number in 1..=3 {

@@ -161,7 +161,8 @@ async fn a_processor_goes_on_when_a_column_is_changed() {
     let harness = Arc::new(PgHarness::new());
     let store = Fixture::new(Arc::clone(&harness)).await;
     let recorder = Arc::new(Recorder::new(Arc::clone(&harness), "p"));
-    let processor = Processor::new(Arc::new(store.source.clone()), Arc::clone(&recorder));
+    let processor =
+        Processor::new(Arc::new(store.source.clone())).with_projection(Arc::clone(&recorder));
     for (round, change) in CHANGES[..4].iter().enumerate() {
         append_numbers(&store, 3).await;
         processor.run_until_caught_up(CancellationToken::new()).await.expect("it runs");

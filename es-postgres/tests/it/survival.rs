@@ -1,6 +1,6 @@
 //! A worker on a real server whose time-outs and full disk come into its handlers.
 
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,8 +12,10 @@ use es_postgres::PgSource;
 use es_postgres::sqlx::{self, AssertSqlSafe, PgConnection, PgPool};
 use futures_util::future::{Either, select};
 use projection::conformance::{Recorder, append_numbers};
-use projection::{EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries};
-use projection::{Worker, operator, wait_for};
+use projection::{
+    EventContext, FailurePolicy, HandlerError, Processor, Projection, ProjectionOptions, Retries,
+};
+use projection::{operator, wait_for};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -114,14 +116,11 @@ impl Shop {
     /// Runs a worker with the projection and a good one, until all is handled or parked.
     async fn run(&self, projection: &Arc<Habitual>, meanwhile: impl Future<Output = ()>) {
         let attempts = NonZeroU32::new(3).expect("three");
-        let processor = Processor::new(Arc::clone(&self.source), Arc::clone(projection))
-            .with_attempts_max(attempts);
-        let good = self.habitual("good", Habit::None);
-        let good = Processor::new(Arc::clone(&self.source), good);
-        let worker = Worker::new(Arc::clone(&self.source))
+        let options = ProjectionOptions::default().with_attempts_max(attempts);
+        let worker = Processor::new(Arc::clone(&self.source))
             .with_poll_interval(Duration::from_millis(20))
-            .with_processor(processor, NonZeroU16::MIN)
-            .with_processor(good, NonZeroU16::MIN);
+            .with_projection_options(Arc::clone(projection), options)
+            .with_projection(self.habitual("good", Habit::None));
         let stop = CancellationToken::new();
         let all = async {
             meanwhile.await;

@@ -9,7 +9,7 @@ use es_postgres::PgSource;
 use es_postgres::sqlx::postgres::PgPoolOptions;
 use es_postgres::sqlx::{Connection, PgConnection};
 use projection::conformance::Recorder;
-use projection::{Projection, Runner};
+use projection::{Processor, Projection};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::PgHarness;
@@ -59,9 +59,9 @@ async fn an_append_of_any_size_is_one_statement_and_one_round_trip() {
     drop(source);
 }
 
-/// Eight processors that are idle ask for the horizon together, and an idle poll reads no events.
+/// Eight partitions that are idle ask for the horizon together, and an idle poll reads no events.
 #[tokio::test]
-async fn the_processors_of_a_runner_share_the_horizon() {
+async fn the_partitions_of_a_processor_share_the_horizon() {
     let harness = Arc::new(PgHarness::new());
     let source = harness.source().await;
     projection::conformance::append_numbers(
@@ -79,7 +79,8 @@ async fn the_processors_of_a_runner_share_the_horizon() {
     let source = Arc::new(PgSource::new(pool, harness.store()));
     let recorder = Arc::new(Recorder::new(Arc::clone(&harness), "p"));
     let partitions = Partition::split(8).expect("eight");
-    let runner = Runner::new(source).with_projection(&recorder, partitions);
+    let processor =
+        Processor::new(source).with_projection(Arc::clone(&recorder)).with_assigned(partitions);
     let shutdown = CancellationToken::new();
     let observe = async {
         while !has_caught_up(&direct, &recorder.name()).await {
@@ -92,7 +93,7 @@ async fn the_processors_of_a_runner_share_the_horizon() {
         shutdown.cancel();
         counts
     };
-    let (ran, counts) = futures_util::future::join(runner.run(shutdown.clone()), observe).await;
+    let (ran, counts) = futures_util::future::join(processor.run(shutdown.clone()), observe).await;
     ran.expect("it runs until the shutdown");
     let horizons: usize = counts
         .executed

@@ -236,7 +236,7 @@ async fn a_full_disk_is_waited_for() {
     let source = Arc::new(SqliteSource::new(pool.clone(), SqliteEventStore::default()));
     let large = Arc::new(Large::default());
     sqlx::raw_sql("pragma max_page_count = 1").execute(&pool).await.expect("the disk is full");
-    let processor = Processor::new(Arc::clone(&source), Arc::clone(&large));
+    let processor = Processor::new(Arc::clone(&source)).with_projection(Arc::clone(&large));
     let run =
         tokio::spawn(async move { processor.run_until_caught_up(CancellationToken::new()).await });
     while large.failures.load(Ordering::SeqCst) < 4 {

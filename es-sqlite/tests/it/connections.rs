@@ -165,7 +165,7 @@ async fn a_checkpoint_is_not_saved_outside_the_transaction_of_its_effects() {
     }
     drop(conn);
     let source = Arc::new(source);
-    let processor = Processor::new(Arc::clone(&source), Arc::new(Careless));
+    let processor = Processor::new(Arc::clone(&source)).with_projection(Careless);
     let error = processor.run_until_caught_up(CancellationToken::new()).await;
     error.expect_err("the transaction has ended");
     let lag = projection::lag(&*source, &Careless.name()).await.expect("the lag");

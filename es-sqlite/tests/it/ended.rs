@@ -263,7 +263,7 @@ async fn an_event_whose_error_ends_the_transaction_is_parked_and_the_rest_goes_o
         appended.expect("appended");
         source.commit(tx).await.expect("committed");
     }
-    let processor = Processor::new(Arc::clone(&source), Arc::new(Numbers));
+    let processor = Processor::new(Arc::clone(&source)).with_projection(Numbers);
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it goes on");
     assert_usable(&pool, "after the processor").await;
     let letters = operator::dead_letters(&*source, &Numbers.name(), Position::START, 10).await;

@@ -8,7 +8,7 @@ use es::{ProjectionName, WorkerId};
 use es_sqlite::SqliteSource;
 use es_sqlite::sqlx::{Connection, SqliteConnection};
 use projection::conformance::Recorder;
-use projection::{Processor, Worker, operator};
+use projection::{Processor, operator};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -36,11 +36,10 @@ async fn a_worker_that_stops_while_it_waits_for_the_file_is_out_of_the_count() {
     let source = Arc::new(store.source.clone());
     for round in 0..3 {
         let recorder = Recorder::new(Arc::clone(&store.harness), "p");
-        let processor = Processor::new(Arc::clone(&source), Arc::new(recorder));
-        let worker = Worker::new(Arc::clone(&source))
+        let worker = Processor::new(Arc::clone(&source))
             .with_lease(Duration::from_mins(10))
             .with_poll_interval(Duration::from_millis(10))
-            .with_processor(processor, std::num::NonZeroU16::MIN);
+            .with_projection(recorder);
         let stop = CancellationToken::new();
         let play = async {
             while workers(&source).await.is_empty() {

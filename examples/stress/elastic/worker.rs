@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use es::WorkerId;
-use projection::{Processor, Worker};
+use projection::{Processor, ProjectionOptions};
 use tokio_util::sync::CancellationToken;
 
 use super::{LEASE, PARTITIONS, POLL};
@@ -25,16 +25,16 @@ const BATCH_SIZE_MAX: NonZeroU32 = NonZeroU32::new(50).expect("it is not zero");
 /// Works on the projection of a store until standard input ends.
 pub(crate) async fn run<B: Backend>(url: &str, store: &str, id: &str) -> anyhow::Result<()> {
     let backend = B::open(url, store, CONNECTIONS_MAX).await?;
-    let source = backend.source();
-    let processor = Processor::new(Arc::clone(source), Arc::new(Effects::<B>::with_poison()))
+    let partitions = NonZeroU16::new(PARTITIONS[0]).expect("there is one");
+    let options = ProjectionOptions::default()
+        .with_partitions(partitions)
         .with_batch_size_max(BATCH_SIZE_MAX)
         .with_poll_interval_max(Duration::from_millis(50));
-    let partitions = NonZeroU16::new(PARTITIONS[0]).expect("there is one");
-    let worker = Worker::new(Arc::clone(source))
+    let worker = Processor::new(Arc::clone(backend.source()))
         .with_id(WorkerId::new(id)?)
         .with_lease(LEASE)
         .with_poll_interval(POLL)
-        .with_processor(processor, partitions);
+        .with_projection_options(Effects::<B>::with_poison(), options);
     let shutdown = CancellationToken::new();
     cancel_when_input_ends(shutdown.clone());
     println!("{READY}");

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use es::WorkerId;
 use fastrand::Rng;
-use projection::WorkerError;
+use projection::ProcessorError;
 use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ pub(super) struct InnerSeat<B> {
 }
 
 enum End {
-    ByItself(Result<(), WorkerError>),
+    ByItself(Result<(), ProcessorError>),
     Dropped,
     Crashed,
     Asked,

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use es::{ProjectionName, WorkerId};
-use projection::{Processor, Worker};
+use projection::{Processor, ProjectionOptions};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -26,22 +26,22 @@ pub(super) fn worker<B: Faulty>(
     id: WorkerId,
     crash: &Crash,
     gate: &Gate,
-) -> anyhow::Result<Worker<B::Source>> {
-    let source = backend.source();
-    let worker = Worker::new(Arc::clone(source))
+) -> anyhow::Result<Processor<B::Source>> {
+    let worker = Processor::new(Arc::clone(backend.source()))
         .with_id(id)
         .with_lease(LEASE)
         .with_poll_interval(POLL)
         .with_stop_time_max(B::TIME_MAX);
     PROJECTIONS.iter().try_fold(worker, |worker, (name, partitions)| {
         let name = ProjectionName::new(*name)?;
-        let projection = Arc::new(Fragile::<B>::new(name, crash.clone(), gate.clone()));
-        let processor = Processor::new(Arc::clone(source), projection)
+        let projection = Fragile::<B>::new(name, crash.clone(), gate.clone());
+        let partitions = NonZeroU16::new(*partitions).context("there is one partition")?;
+        let options = ProjectionOptions::default()
+            .with_partitions(partitions)
             .with_batch_size_max(BATCH_SIZE_MAX)
             .with_time_max(B::TIME_MAX)
             .with_poll_interval_max(Duration::from_millis(50));
-        let partitions = NonZeroU16::new(*partitions).context("there is one partition")?;
-        Ok(worker.with_processor(processor, partitions))
+        Ok(worker.with_projection_options(projection, options))
     })
 }
 

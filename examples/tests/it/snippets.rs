@@ -8,8 +8,8 @@ use es::{Event, EventStore, ExpectedVersion, PersistedEvent, Position, Projectio
 use es_sqlite::sqlx::{self, SqliteConnection, SqlitePool, sqlite::SqlitePoolOptions};
 use es_sqlite::{SqliteEventStore, SqliteSource};
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, Worker, operator,
-    wait_for,
+    EventContext, FailurePolicy, HandlerError, Processor, Projection, ProjectionOptions, Retries,
+    operator, wait_for,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -76,18 +76,18 @@ async fn the_readmes_worker_runs() -> TestResult {
     let appended = store.append(&mut tx, &order, ExpectedVersion::NoStream, &[placed]).await?;
     tx.commit().await?;
     let source = Arc::new(SqliteSource::new(pool.clone(), store));
-    let (revenue, mailer) = (Arc::new(counter("revenue")), Arc::new(counter("mailer")));
-    let number = |number| NonZeroU16::new(number).expect("it is not zero");
-    let (four, one) = (number(4), number(1));
+    let (revenue, mailer) = (Arc::new(counter("revenue")), counter("mailer"));
+    let four = NonZeroU16::new(4).expect("it is not zero");
     let shutdown = CancellationToken::new();
     let time_max = Duration::from_secs(30);
 
-    let worker = Worker::new(Arc::clone(&source))
-        .with_projection(&revenue, four)
-        .with_projection(&mailer, one);
+    let options = ProjectionOptions::default().with_partitions(four);
+    let processor = Processor::new(Arc::clone(&source))
+        .with_projection_options(Arc::clone(&revenue), options)
+        .with_projection(mailer);
     let running = tokio::spawn({
         let shutdown = shutdown.clone();
-        async move { worker.run(shutdown).await } // claims, shares, takes over
+        async move { processor.run(shutdown).await } // claims, shares, takes over
     });
 
     wait_for(&*source, &revenue.name(), appended.last_position(), time_max).await?; // read your own writes
@@ -136,7 +136,7 @@ async fn an_event_that_fails_is_parked_and_handled_after_all() -> TestResult {
     let twice = NonZeroU32::new(2).expect("it is not zero");
     let policy = FailurePolicy::Park(Retries::new(twice).with_delay_max(Duration::from_millis(5)));
     let broken = Counter { name: "revenue", policy, broken_at: Some(1) };
-    let processor = Processor::new(Arc::clone(&source), Arc::new(broken));
+    let processor = Processor::new(Arc::clone(&source)).with_projection(broken);
     processor.run_until_caught_up(CancellationToken::new()).await?;
 
     let revenue = counter("revenue");
@@ -166,9 +166,9 @@ async fn a_partition_is_let_past_the_event_it_stands_still_at() -> TestResult {
         tx.commit().await?;
     }
     let source = Arc::new(SqliteSource::new(pool.clone(), store));
-    let broken = Arc::new(Counter { broken_at: Some(1), ..counter("revenue") });
-    let (processor, name) =
-        (Processor::new(Arc::clone(&source), Arc::clone(&broken)), broken.name());
+    let broken = Counter { broken_at: Some(1), ..counter("revenue") };
+    let name = broken.name();
+    let processor = Processor::new(Arc::clone(&source)).with_projection(broken);
     let stopped = processor.run_until_caught_up(CancellationToken::new()).await;
     assert!(stopped.is_err(), "it stands still");
 

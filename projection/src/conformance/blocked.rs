@@ -10,9 +10,9 @@ use futures_util::future::join;
 use tokio::task::block_in_place;
 use tokio_util::sync::CancellationToken;
 
-use super::fixture::{Recorder, Stage, append_numbers};
+use super::fixture::{Recorder, Stage, append_numbers, options};
 use super::survival::until;
-use crate::{EventContext, HandlerError, Projection, Trouble, Worker};
+use crate::{EventContext, HandlerError, Processor, Projection, Trouble};
 
 /// A recorder whose handler does not give its thread back until the gate is open.
 struct Blocking<H> {
@@ -80,14 +80,13 @@ where
     });
     let _open_at_last = OpenAtLast(Arc::clone(&blocking));
     let worker = || {
-        Worker::new(Arc::clone(&stage.source))
+        Processor::new(Arc::clone(&stage.source))
             .with_lease(LIMIT)
             .with_poll_interval(Duration::from_millis(50))
     };
-    let one = std::num::NonZeroU16::MIN;
-    let first = worker().with_processor(stage.processor(&blocking).with_time_max(LIMIT), one);
-    let recorder = stage.recorder("p");
-    let second = worker().with_processor(stage.processor(&recorder).with_time_max(LIMIT), one);
+    let options = options().with_time_max(LIMIT);
+    let first = worker().with_projection_options(Arc::clone(&blocking), options);
+    let second = worker().with_projection_options(stage.recorder("p"), options);
     let health = first.health();
     let stop = CancellationToken::new();
     let play = async {

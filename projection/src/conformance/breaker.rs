@@ -5,7 +5,7 @@ use std::sync::Arc;
 use es::conformance::Harness;
 use es::{Event, StreamId};
 
-use super::fixture::{Stage, batch};
+use super::fixture::{Stage, batch, options};
 use super::survival::{Fate, Fated, retries, until};
 use crate::FailurePolicy;
 
@@ -35,7 +35,7 @@ where
     let stage = Stage::new(harness).await;
     append_pairs(&stage).await;
     let fated = fails_from_there(&stage);
-    let worker = stage.two(stage.processor(&fated).with_parked_in_a_row_max(batch(4)));
+    let worker = stage.two(&fated, options().with_parked_in_a_row_max(batch(4)));
     let health = worker.health();
     stage
         .run_while(&worker, async {
@@ -63,8 +63,8 @@ pub async fn an_event_that_waits_after_many_others_is_tried_by_the_next_process<
     let stage = Stage::new(harness).await;
     append_pairs(&stage).await;
     let fated = fails_from_there(&stage);
-    let processor = || stage.processor(&fated).with_parked_in_a_row_max(batch(2));
-    let worker = stage.two(processor());
+    let options = options().with_parked_in_a_row_max(batch(2));
+    let worker = stage.two(&fated, options);
     let health = worker.health();
     stage
         .run_while(&worker, async {
@@ -78,7 +78,7 @@ pub async fn an_event_that_waits_after_many_others_is_tried_by_the_next_process<
         .await;
     let parked = stage.letters_of("p").await.len();
     fated.cure();
-    let worker = stage.two(processor());
+    let worker = stage.two(&fated, options);
     stage.run_while(&worker, async { stage.wait_for_all("p").await }).await;
     assert_eq!(stage.letters_of("p").await.len(), parked, "none is parked untried");
     assert_eq!(stage.handled("p").await.len(), 30 - parked);

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::Frozen;
 use super::fixture::{Recorder, Stage, append_numbers, append_stubbornly, batch};
 use crate::operator::{self, ProjectionStatus, Rescaled};
-use crate::{EventContext, HandlerError, Processor, Projection, Worker};
+use crate::{EventContext, HandlerError, Processor, Projection, ProjectionOptions};
 
 /// Long enough not to expire by accident on a busy machine, short enough to wait for.
 const LEASE: Duration = Duration::from_millis(1500);
@@ -32,22 +32,23 @@ impl<H: Harness> Stage<H>
 where
     H::Source: Clone,
 {
-    fn worker_over<S>(&self, source: &Arc<S>, id: &str, partitions: u16) -> Worker<S>
+    fn worker_over<S>(&self, source: &Arc<S>, id: &str, partitions: u16) -> Processor<S>
     where
         S: EventSource<Connection = Conn<H>>,
     {
         let recorder = Arc::new(Recorder::new(Arc::clone(&self.harness), "p"));
-        let processor = Processor::new(Arc::clone(source), recorder)
+        let options = ProjectionOptions::default()
+            .with_partitions(NonZeroU16::new(partitions).expect("one at least"))
             .with_batch_size_max(batch(7))
             .with_poll_interval_max(Duration::from_millis(10));
-        Worker::new(Arc::clone(source))
+        Processor::new(Arc::clone(source))
             .with_id(WorkerId::new(id).expect("a valid name"))
             .with_lease(LEASE)
             .with_poll_interval(POLL)
-            .with_processor(processor, NonZeroU16::new(partitions).expect("one at least"))
+            .with_projection_options(recorder, options)
     }
 
-    fn worker(&self, id: &str, partitions: u16) -> Worker<H::Source> {
+    fn worker(&self, id: &str, partitions: u16) -> Processor<H::Source> {
         self.worker_over(&self.source, id, partitions)
     }
 
@@ -301,7 +302,7 @@ where
     let recorder = stage.recorder("p");
     let [first, second] = [0, 1]
         .map(|index| Partition::new(index, 2).expect("one of two"))
-        .map(|partition| stage.processor(&recorder).with_partition(partition));
+        .map(|partition| stage.processor(&recorder).with_assigned([partition]));
     first.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     assert_eq!(rescale(2).await, Rescaled::Done);
     assert_eq!(rescale(3).await, Rescaled::Draining);
@@ -312,7 +313,7 @@ where
     stopped.expect_err("the projection has three partitions now");
     append_numbers(&stage.store, 20).await;
     for partition in Partition::split(3).expect("three") {
-        let processor = stage.processor(&recorder).with_partition(partition);
+        let processor = stage.processor(&recorder).with_assigned([partition]);
         processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     }
     stage.assert_handled_once("p", &EventFilter::default()).await;
@@ -354,10 +355,12 @@ where
     let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
     let projection = Arc::new(Poisoned { recorder, is_cured: AtomicBool::new(false) });
     let worker = || {
-        Worker::new(Arc::clone(&stage.source))
+        let four = NonZeroU16::new(4).expect("four");
+        let options = ProjectionOptions::default().with_partitions(four);
+        Processor::new(Arc::clone(&stage.source))
             .with_lease(LEASE)
             .with_poll_interval(POLL)
-            .with_projection(&projection, NonZeroU16::new(4).expect("four"))
+            .with_projection_options(Arc::clone(&projection), options)
     };
     let (a, b, stop) = (worker(), worker(), CancellationToken::new());
     let stands_still = |status: &ProjectionStatus| {

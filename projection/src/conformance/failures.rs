@@ -12,10 +12,13 @@ use es::{
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::fixture::{Recorder, Stage, append_numbers, batch};
+use super::fixture::{Recorder, Stage, append_numbers, batch, options};
 use super::polls::Polls;
 use super::{CommitFault, Faulty};
-use crate::{BatchContext, EventContext, HandlerError, Processor, ProcessorError, Projection};
+use crate::{
+    BatchContext, EventContext, HandlerError, Processor, ProcessorError, Projection,
+    ProjectionOptions,
+};
 
 /// A recorder that fails on some events, after it has written their rows.
 struct Failing<H> {
@@ -146,7 +149,7 @@ where
     let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
     let fails = Box::new(|_| Err(retryable()));
     let failing = Arc::new(Failing { recorder, fails, in_batches: false });
-    let processor = stage.processor(&failing).with_attempts_max(batch(3));
+    let processor = stage.processor_with(&failing, options().with_attempts_max(batch(3)));
     let error = processor.run(CancellationToken::new()).await.expect_err("it gives up");
     assert!(matches!(error, ProcessorError::RetriesExhausted { attempts: 3, .. }), "{error:?}");
     assert!(stage.handled("p").await.is_empty());
@@ -161,11 +164,15 @@ where
     append_numbers(&stage.store, 20).await;
     let end = stage.store.log().await[19].position();
     for fault in [CommitFault::LostBefore, CommitFault::LostAfter] {
-        for commits_before in 0..5 {
-            let name = format!("{fault:?}{commits_before}");
+        for (commits_before, is_told) in (0..6).flat_map(|count| [(count, true), (count, false)]) {
+            let name = format!("{fault:?}{commits_before}{is_told}");
             let source = Faulty::new(stage.store.source.clone(), fault, commits_before);
-            let processor = Processor::new(Arc::new(source), stage.recorder(&name))
-                .with_batch_size_max(batch(6));
+            let options = ProjectionOptions::default().with_batch_size_max(batch(6));
+            let mut processor = Processor::new(Arc::new(source))
+                .with_projection_options(stage.recorder(&name), options);
+            if is_told {
+                processor = processor.with_assigned([Partition::ALL]);
+            }
             processor.run_until_caught_up(CancellationToken::new()).await.expect("it goes on");
             stage.assert_handled_once(&name, &EventFilter::default()).await;
             assert_eq!(stage.checkpoint(&name, Partition::ALL).await, end, "{name}");
@@ -184,7 +191,9 @@ where
     let filter = EventFilter::default().with_bounded_contexts(["Nowhere"]);
     let recorder = Recorder::new(Arc::clone(&stage.harness), "p").with_filter(filter);
     let source = Arc::new(Polls::new(stage.store.source.clone()));
-    let processor = Processor::new(Arc::clone(&source), Arc::new(recorder));
+    let processor = Processor::new(Arc::clone(&source))
+        .with_projection(recorder)
+        .with_assigned([Partition::ALL]);
     let shutdown = CancellationToken::new();
     let stop = async {
         source.wait_for(5).await;
@@ -259,7 +268,7 @@ where
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 30).await;
     let pausing = Pausing::new(&stage.harness, 9);
-    let processor = stage.processor(&pausing).with_batch_size_max(batch(7));
+    let processor = stage.processor_with(&pausing, options().with_batch_size_max(batch(7)));
     let shutdown = CancellationToken::new();
     let stop = async {
         pausing.entered.notified().await;
@@ -329,7 +338,7 @@ where
     let recorder = stage.recorder("p");
     let whole = stage.processor(&recorder);
     whole.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
-    let part = stage.processor(&recorder).with_partition(Partition::new(1, 2).expect("valid"));
+    let part = stage.processor(&recorder).with_assigned([Partition::new(1, 2).expect("valid")]);
     let error = part.run(CancellationToken::new()).await.expect_err("another count");
     let ProcessorError::Checkpoint(CheckpointError::PartitionCount { stored, asked, .. }) = error
     else {

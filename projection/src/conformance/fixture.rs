@@ -11,7 +11,7 @@ use es::{
     ProjectionName, StreamId,
 };
 
-use crate::{EventContext, HandlerError, Processor, Projection, lag};
+use crate::{EventContext, HandlerError, Processor, Projection, ProjectionOptions, lag};
 
 /// Writes the position of each event it handles as a row of the caller's own, under its name.
 #[derive(Debug)]
@@ -86,13 +86,22 @@ impl<H: Harness> Stage<H> {
         Arc::new(Recorder::new(Arc::clone(&self.harness), name))
     }
 
+    /// A processor that is told to handle the whole projection.
     pub(super) fn processor<P: Projection<Conn<H>>>(
         &self,
         projection: &Arc<P>,
-    ) -> Processor<H::Source, P> {
-        Processor::new(Arc::clone(&self.source), Arc::clone(projection))
-            .with_batch_size_max(batch(7))
-            .with_poll_interval_max(Duration::from_millis(5))
+    ) -> Processor<H::Source> {
+        self.processor_with(projection, options())
+    }
+
+    pub(super) fn processor_with<P: Projection<Conn<H>>>(
+        &self,
+        projection: &Arc<P>,
+        options: ProjectionOptions,
+    ) -> Processor<H::Source> {
+        Processor::new(Arc::clone(&self.source))
+            .with_projection_options(Arc::clone(projection), options)
+            .with_assigned([Partition::ALL])
     }
 
     /// Positions handled under `name`, in the order their rows were written.
@@ -129,6 +138,13 @@ impl<H: Harness> Stage<H> {
         let lag = lag.into_iter().find(|lag| lag.partition == partition);
         lag.expect("the partition is registered").checkpoint
     }
+}
+
+/// Small batches and short pauses.
+pub(super) fn options() -> ProjectionOptions {
+    ProjectionOptions::default()
+        .with_batch_size_max(batch(7))
+        .with_poll_interval_max(Duration::from_millis(5))
 }
 
 pub(super) fn batch(events_max: u32) -> NonZeroU32 {

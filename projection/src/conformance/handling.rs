@@ -1,5 +1,6 @@
 //! Clauses about what is handled, and how far a checkpoint gets.
 
+use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -11,9 +12,9 @@ use es::{
 use futures_util::future::join;
 use tokio_util::sync::CancellationToken;
 
-use super::fixture::{Recorder, Stage, append_numbers, append_stubbornly, batch};
+use super::fixture::{Recorder, Stage, append_numbers, append_stubbornly, batch, options};
 use super::polls::Polls;
-use crate::{BatchContext, EventContext, HandlerError, Projection, Runner, lag};
+use crate::{BatchContext, EventContext, HandlerError, Processor, Projection, lag, operator};
 
 /// One processor, one partition, several batches.
 pub async fn every_event_is_handled_once_and_in_order<H: Harness>(harness: H)
@@ -105,13 +106,38 @@ where
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 40).await;
     let partitions = Partition::split(4).expect("four");
-    let runner = Runner::new(Arc::clone(&stage.source))
-        .with_projection(&stage.recorder("p"), partitions.clone());
-    runner.run_until_caught_up(CancellationToken::new()).await.expect("they catch up");
+    let processor = stage.processor(&stage.recorder("p")).with_assigned(partitions.clone());
+    processor.run_until_caught_up(CancellationToken::new()).await.expect("they catch up");
     stage.assert_handled_once("p", &EventFilter::default()).await;
     let end = stage.store.log().await[39].position();
     for partition in partitions {
         assert_eq!(stage.checkpoint("p", partition).await, end, "partition {partition}");
+    }
+}
+
+/// A processor that is told no partitions catches up with all of them, and claims none.
+pub async fn catching_up_handles_all_partitions_and_claims_none<H: Harness>(harness: H)
+where
+    H::Source: Clone,
+{
+    let stage = Stage::new(harness).await;
+    append_numbers(&stage.store, 40).await;
+    let new = options().with_partitions(NonZeroU16::new(3).expect("three"));
+    let processor = Processor::new(Arc::clone(&stage.source))
+        .with_projection_options(stage.recorder("p"), new)
+        .with_projection(stage.recorder("q"));
+    for _ in 0..2 {
+        processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
+        for (name, partitions) in [("p", 3), ("q", 1)] {
+            stage.assert_handled_once(name, &EventFilter::default()).await;
+            let name = ProjectionName::new(name).expect("a valid name");
+            let status = operator::status_of(&*stage.source, &name).await.expect("the status");
+            let status = status.expect("it is registered");
+            assert_eq!(status.partitions.len(), partitions, "{name}");
+            assert!(status.workers.is_empty(), "{name}");
+            assert!(status.partitions.iter().all(|one| one.state.owner.is_none()), "{name}");
+        }
+        append_numbers(&stage.store, 10).await;
     }
 }
 
@@ -157,7 +183,7 @@ where
     append_numbers(&stage.store, 20).await;
     let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
     let projection = Arc::new(BatchSizes { recorder, sizes: Mutex::default() });
-    let processor = stage.processor(&projection).with_batch_size_max(batch(6));
+    let processor = stage.processor_with(&projection, options().with_batch_size_max(batch(6)));
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     stage.assert_handled_once("p", &EventFilter::default()).await;
     assert_eq!(*projection.sizes.lock().expect("no panic"), [6, 6, 6, 2]);
@@ -192,9 +218,9 @@ where
 {
     let stage = Stage::new(harness).await;
     let shutdown = CancellationToken::new();
-    let runner = Runner::new(Arc::clone(&stage.source))
-        .with_projection(&stage.recorder("whole"), [Partition::ALL])
-        .with_projection(&stage.recorder("parts"), Partition::split(2).expect("two"));
+    let whole = stage.processor(&stage.recorder("whole"));
+    let parts = stage.processor(&stage.recorder("parts"));
+    let parts = parts.with_assigned(Partition::split(2).expect("two"));
     let write = async {
         let writer = |writer: i64| {
             let store = &stage.store;
@@ -210,9 +236,12 @@ where
         join(writer(0), writer(1)).await;
         shutdown.cancel();
     };
-    let (ran, ()) = join(runner.run(shutdown.clone()), write).await;
-    ran.expect("it runs until the shutdown");
-    runner.run_until_caught_up(CancellationToken::new()).await.expect("the rest is handled");
+    let both = join(whole.run(shutdown.clone()), parts.run(shutdown.clone()));
+    let (ran, ()) = join(both, write).await;
+    ran.0.and(ran.1).expect("they run until the shutdown");
+    for rest in [whole, parts] {
+        rest.run_until_caught_up(CancellationToken::new()).await.expect("the rest is handled");
+    }
     assert_eq!(stage.store.log().await.len(), 50);
     stage.assert_handled_once("whole", &EventFilter::default()).await;
     stage.assert_handled_once("parts", &EventFilter::default()).await;
@@ -250,10 +279,13 @@ where
     let source = Arc::new(Polls::new(source));
     let filter = EventFilter::default().with_event_types(["Happened"]);
     let filtered = Recorder::new(Arc::clone(&stage.harness), "filtered").with_filter(filter);
-    let runner = Runner::new(Arc::clone(&source))
-        .with_projection(&stage.recorder("whole"), [Partition::ALL])
-        .with_projection(&Arc::new(filtered), [Partition::ALL])
-        .with_projection(&stage.recorder("parts"), Partition::split(2).expect("two"));
+    let whole = Processor::new(Arc::clone(&source))
+        .with_projection(stage.recorder("whole"))
+        .with_projection(filtered)
+        .with_assigned([Partition::ALL]);
+    let parts = Processor::new(Arc::clone(&source))
+        .with_projection(stage.recorder("parts"))
+        .with_assigned(Partition::split(2).expect("two"));
     let names = ["whole", "filtered", "parts"];
 
     let stream = StreamId::new("Test", "Thing", "late").expect("a valid name");
@@ -277,8 +309,9 @@ where
         }
         shutdown.cancel();
     };
-    let (ran, ()) = join(runner.run(shutdown.clone()), schedule).await;
-    ran.expect("it runs until the shutdown");
+    let both = join(whole.run(shutdown.clone()), parts.run(shutdown.clone()));
+    let (ran, ()) = join(both, schedule).await;
+    ran.0.and(ran.1).expect("they run until the shutdown");
     for name in names {
         stage.assert_handled_once(name, &EventFilter::default()).await;
     }

@@ -6,7 +6,7 @@ use es::conformance::Harness;
 use es::{Event, EventFilter, ExpectedVersion, ProjectionName, StreamId};
 use tokio_util::sync::CancellationToken;
 
-use super::fixture::{Recorder, Stage, append_numbers, batch};
+use super::fixture::{Recorder, Stage, append_numbers, batch, options};
 use super::handling::BatchSizes;
 use crate::operator;
 
@@ -26,8 +26,10 @@ where
         recorder: Recorder::new(Arc::clone(&stage.harness), "p"),
         sizes: Mutex::default(),
     });
-    let processor =
-        stage.processor(&batches).with_batch_size_max(batch(100)).with_batch_bytes_max(25_000);
+    let processor = stage.processor_with(
+        &batches,
+        options().with_batch_size_max(batch(100)).with_batch_bytes_max(25_000),
+    );
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     let sizes = batches.sizes.lock().expect("no panic").clone();
     assert!(sizes.iter().all(|size| *size <= 3), "{sizes:?}");

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::fixture::{Recorder, Stage, append_numbers};
 use crate::operator::{self, ResetTo};
 use crate::{
-    EventContext, HandlerError, Processor, Projection, WaitError, Worker, wait_for, wait_for_stream,
+    EventContext, HandlerError, Processor, Projection, ProjectionOptions, WaitError, wait_for,
+    wait_for_stream,
 };
 
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -50,13 +51,14 @@ impl<H: Harness> Stage<H>
 where
     H::Source: Clone,
 {
-    fn elastic<P: Projection<Conn<H>>>(&self, projection: &Arc<P>) -> Worker<H::Source> {
-        let processor = Processor::new(Arc::clone(&self.source), Arc::clone(projection))
+    fn elastic<P: Projection<Conn<H>>>(&self, projection: &Arc<P>) -> Processor<H::Source> {
+        let options = ProjectionOptions::default()
+            .with_partitions(NonZeroU16::new(2).expect("two"))
             .with_poll_interval_max(Duration::from_millis(10));
-        Worker::new(Arc::clone(&self.source))
+        Processor::new(Arc::clone(&self.source))
             .with_lease(Duration::from_secs(30))
             .with_poll_interval(Duration::from_millis(30))
-            .with_processor(processor, NonZeroU16::new(2).expect("two"))
+            .with_projection_options(Arc::clone(projection), options)
     }
 
     async fn wait_until_all_is_handled(&self, name: &ProjectionName) {

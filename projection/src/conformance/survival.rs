@@ -3,7 +3,7 @@
 
 use std::future::pending;
 use std::io;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -15,12 +15,12 @@ use futures_util::future::join;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use super::fixture::{Recorder, Stage, append_numbers, batch};
+use super::fixture::{Recorder, Stage, append_numbers, batch, options};
 use super::outage::Outage;
 use crate::operator::{self, SkipFailingError};
 use crate::{
-    EventContext, FailurePolicy, HandlerError, Permanent, Processor, Projection, Retries,
-    Retryable, Worker,
+    EventContext, FailurePolicy, HandlerError, Permanent, Processor, Projection, ProjectionOptions,
+    Retries, Retryable,
 };
 
 /// No clause waits longer for anything.
@@ -125,10 +125,6 @@ pub(super) fn retries(attempts_max: u32) -> Retries {
         .with_delay_max(Duration::from_millis(4))
 }
 
-fn one() -> NonZeroU16 {
-    NonZeroU16::MIN
-}
-
 impl<H: Harness> Stage<H>
 where
     H::Source: Clone,
@@ -136,15 +132,15 @@ where
     /// A worker with the projection that has a fate, in one partition, and another one.
     pub(super) fn two<P: Projection<Conn<H>>>(
         &self,
-        processor: Processor<H::Source, P>,
-    ) -> Worker<H::Source> {
-        let other = self.processor(&self.recorder("other"));
-        Worker::new(Arc::clone(&self.source))
+        projection: &Arc<P>,
+        options: ProjectionOptions,
+    ) -> Processor<H::Source> {
+        Processor::new(Arc::clone(&self.source))
             .with_lease(Duration::from_secs(2))
             .with_poll_interval(Duration::from_millis(20))
             .with_stop_time_max(Duration::from_millis(500))
-            .with_processor(processor, one())
-            .with_processor(other, one())
+            .with_projection_options(Arc::clone(projection), options)
+            .with_projection_options(self.recorder("other"), super::fixture::options())
     }
 
     pub(super) async fn letters_of(&self, of: &str) -> Vec<DeadLetter> {
@@ -163,7 +159,7 @@ where
     /// Runs the worker while `play` plays, then stops it, and gives how long the stop took.
     pub(super) async fn run_while(
         &self,
-        worker: &Worker<H::Source>,
+        worker: &Processor<H::Source>,
         play: impl Future<Output = ()>,
     ) -> Duration {
         let stop = CancellationToken::new();
@@ -196,8 +192,7 @@ where
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 12).await;
     let fated = Arc::new(Fated::new(&stage, FailurePolicy::Park(retries(2)), Fate::Hangs));
-    let processor = stage.processor(&fated).with_time_max(Duration::from_millis(300));
-    let worker = stage.two(processor);
+    let worker = stage.two(&fated, options().with_time_max(Duration::from_millis(300)));
     stage
         .run_while(&worker, async {
             stage.wait_for_all("other").await;
@@ -223,7 +218,7 @@ where
     let other = stage.processor(&stage.recorder("other"));
     other.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     let fated = Arc::new(Fated::new(&stage, FailurePolicy::Stop, Fate::Hangs));
-    let worker = stage.two(stage.processor(&fated));
+    let worker = stage.two(&fated, options());
     let took = stage
         .run_while(&worker, async {
             until("the handler hangs", async || fated.calls() > 0).await;
@@ -233,7 +228,7 @@ where
     assert!(stage.handled("p").await.is_empty(), "the batch was rolled back");
     // The partition is free, and the rows that the hung transaction had locked are, too.
     fated.cure();
-    let worker = stage.two(stage.processor(&fated));
+    let worker = stage.two(&fated, options());
     stage.run_while(&worker, async { stage.wait_for_all("p").await }).await;
     stage.assert_handled_once("p", &EventFilter::default()).await;
 }
@@ -246,7 +241,7 @@ where
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 12).await;
     let fated = Arc::new(Fated::new(&stage, FailurePolicy::Park(retries(2)), Fate::Undone));
-    let worker = stage.two(stage.processor(&fated).with_attempts_max(batch(4)));
+    let worker = stage.two(&fated, options().with_attempts_max(batch(4)));
     stage.run_while(&worker, async { stage.wait_for_all("p").await }).await;
     assert_eq!(fated.calls(), 1 + 4, "once in its batch, four times on its own");
     assert_eq!(stage.letters_of("p").await[0].attempts, 4);
@@ -263,7 +258,7 @@ where
     let mut fated = Fated::new(&stage, FailurePolicy::Park(retries(1)), Fate::Unavailable);
     fated.goes_on_from_there = true;
     let fated = Arc::new(fated);
-    let worker = stage.two(stage.processor(&fated).with_attempts_max(batch(2)));
+    let worker = stage.two(&fated, options().with_attempts_max(batch(2)));
     let health = worker.health();
     stage
         .run_while(&worker, async {
@@ -417,7 +412,7 @@ where
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 5).await;
     let fated = Arc::new(Fated::new(&stage, FailurePolicy::Park(retries(3)), fate));
-    let worker = stage.two(stage.processor(&fated).with_attempts_max(batch(6)));
+    let worker = stage.two(&fated, options().with_attempts_max(batch(6)));
     stage.run_while(&worker, async { stage.wait_for_all("p").await }).await;
     assert_eq!(stage.letters_of("p").await.len(), 1);
     fated.calls()
@@ -433,7 +428,7 @@ where
     append_numbers(&stage.store, 12).await;
     let poison = stage.store.log().await[3].position();
     let fated = Arc::new(Fated::new(&stage, FailurePolicy::Stop, Fate::Permanent));
-    let worker = stage.two(stage.processor(&fated));
+    let worker = stage.two(&fated, options());
     let health = worker.health();
     stage
         .run_while(&worker, async {
@@ -468,12 +463,12 @@ where
     append_numbers(&stage.store, 5).await;
     let source = Arc::new(Outage::new(stage.store.source.clone()));
     let recorder = stage.recorder("p");
-    let processor = Processor::new(Arc::clone(&source), recorder).with_attempts_max(batch(2));
-    let worker = Worker::new(Arc::clone(&source))
+    let options = ProjectionOptions::default().with_attempts_max(batch(2));
+    let worker = Processor::new(Arc::clone(&source))
         .with_lease(Duration::from_millis(600))
         .with_poll_interval(Duration::from_millis(10))
         .with_stop_time_max(Duration::from_millis(300))
-        .with_processor(processor, one());
+        .with_projection_options(recorder, options);
     let health = worker.health();
     source.switch(true);
     let stop = CancellationToken::new();

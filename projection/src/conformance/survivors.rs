@@ -1,6 +1,5 @@
 //! Clauses about processes that live, but whose partition is another's by now.
 
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -17,7 +16,7 @@ use super::fixture::{Recorder, Stage, append_numbers};
 use super::outage::Outage;
 use super::survival::{name, retries, until};
 use crate::operator::{self, ResetTo};
-use crate::{EventContext, FailurePolicy, HandlerError, Processor, Projection, Worker};
+use crate::{EventContext, FailurePolicy, HandlerError, Processor, Projection, ProjectionOptions};
 
 /// Long enough for a process to come back in a third of it on a busy machine.
 const LEASE: Duration = Duration::from_millis(1_500);
@@ -72,12 +71,12 @@ where
         let own = Arc::new(Outage::new(stage.store.source.clone()));
         let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
         let (own_too, calls) = (Arc::clone(&own), Arc::clone(&calls));
-        let projection = Arc::new(CutOff { recorder, own: own_too, calls });
-        let worker = Worker::new(Arc::clone(&own))
+        let projection = CutOff { recorder, own: own_too, calls };
+        let worker = Processor::new(Arc::clone(&own))
             .with_id(WorkerId::new(id).expect("a valid name"))
             .with_lease(LEASE)
             .with_poll_interval(Duration::from_millis(20))
-            .with_processor(Processor::new(Arc::clone(&own), projection), NonZeroU16::MIN);
+            .with_projection(projection);
         (own, worker)
     };
     let ((a, worker_a), (b, worker_b)) = (process("a"), process("b"));
@@ -138,12 +137,11 @@ where
     let frozen = Arc::new(Frozen::new(stage.store.source.clone()));
     let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
     let counting = Arc::new(Counting { recorder, calls: AtomicUsize::new(0) });
-    let processor = Processor::new(Arc::clone(&frozen), Arc::clone(&counting))
-        .with_poll_interval_max(Duration::from_millis(10));
-    let worker = Worker::new(Arc::clone(&frozen))
+    let options = ProjectionOptions::default().with_poll_interval_max(Duration::from_millis(10));
+    let worker = Processor::new(Arc::clone(&frozen))
         .with_lease(LEASE)
         .with_poll_interval(Duration::from_millis(20))
-        .with_processor(processor, NonZeroU16::MIN);
+        .with_projection_options(Arc::clone(&counting), options);
     let stop = CancellationToken::new();
     let play = async {
         stage.wait_for_all("p").await;

@@ -1,4 +1,4 @@
-//! Clauses about several workers: on one partition by mistake, and in one runner.
+//! Clauses about several workers: on one partition by mistake, and in one process.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +10,10 @@ use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
 
 use super::Rendezvous;
-use super::fixture::{Recorder, Stage, append_numbers, batch};
+use super::fixture::{Recorder, Stage, append_numbers, batch, options};
 use crate::{
-    EventContext, HandlerError, HandlerPanicked, Processor, ProcessorError, Projection, Runner,
-    RunnerError,
+    EventContext, HandlerError, HandlerPanicked, Processor, ProcessorError, Projection,
+    ProjectionOptions,
 };
 
 /// Both processors have read the same first batch before either begins to handle it. One
@@ -60,9 +60,11 @@ where
     let counting = Arc::new(Counting { recorder, calls: AtomicUsize::new(0) });
     let run = |source| {
         let source = Rendezvous::new(source, Arc::clone(&barrier));
-        let processor = Processor::new(Arc::new(source), Arc::clone(&counting));
+        let options = ProjectionOptions::default().with_batch_size_max(batch(6));
+        let processor = Processor::new(Arc::new(source))
+            .with_projection_options(Arc::clone(&counting), options)
+            .with_assigned([Partition::ALL]);
         async move {
-            let processor = processor.with_batch_size_max(batch(6));
             processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
         }
     };
@@ -94,7 +96,7 @@ where
     append_numbers(&stage.store, 60).await;
     let recorder = stage.recorder("p");
     let run = |_| {
-        let processor = stage.processor(&recorder).with_batch_size_max(batch(3));
+        let processor = stage.processor_with(&recorder, options().with_batch_size_max(batch(3)));
         async move {
             processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
         }
@@ -125,43 +127,43 @@ impl<C: Send> Projection<C> for Broken {
 }
 
 /// The others stop as well, and what they handled is whole.
-pub async fn a_failure_stops_the_whole_runner<H: Harness>(harness: H)
+pub async fn a_failure_stops_the_whole_processor<H: Harness>(harness: H)
 where
     H::Source: Clone,
 {
     let error = run_with_broken(harness, Broken { panics: false }).await;
-    assert!(matches!(error, RunnerError::Processor(_)), "{error:?}");
+    assert!(matches!(error, ProcessorError::Handler { .. }), "{error:?}");
     assert!(error.to_string().contains("projection broken"), "{error}");
 }
 
 /// A panic is contained, is the handler's failure on an event, and stops the others.
-pub async fn a_panic_stops_the_whole_runner<H: Harness>(harness: H)
+pub async fn a_panic_stops_the_whole_processor<H: Harness>(harness: H)
 where
     H::Source: Clone,
 {
     let error = run_with_broken(harness, Broken { panics: true }).await;
-    let RunnerError::Processor(ProcessorError::Handler { projection, source, .. }) = error else {
-        panic!("{error:?}")
-    };
+    let ProcessorError::Handler { projection, source, .. } = error else { panic!("{error:?}") };
     assert_eq!(projection.as_str(), "broken");
     let panicked: &HandlerPanicked = source.downcast_ref().expect("a panic");
     assert_eq!(panicked.message, "this handler panics");
 }
 
-async fn run_with_broken<H: Harness>(harness: H, broken: Broken) -> RunnerError
+async fn run_with_broken<H: Harness>(harness: H, broken: Broken) -> ProcessorError
 where
     H::Source: Clone,
 {
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 20).await;
     let recorder = Recorder::new(Arc::clone(&stage.harness), "good");
-    let runner = Runner::new(Arc::clone(&stage.source))
-        .with_projection(&Arc::new(recorder), Partition::split(2).expect("two"))
-        .with_projection(&Arc::new(broken), [Partition::ALL]);
-    let error = runner.run(CancellationToken::new()).await.expect_err("one is broken");
-    let repaired = Runner::new(Arc::clone(&stage.source))
-        .with_projection(&stage.recorder("good"), Partition::split(2).expect("two"))
-        .with_projection(&stage.recorder("broken"), [Partition::ALL]);
+    let processor = Processor::new(Arc::clone(&stage.source))
+        .with_projection(recorder)
+        .with_projection(broken)
+        .with_assigned(Partition::split(2).expect("two"));
+    let error = processor.run(CancellationToken::new()).await.expect_err("one is broken");
+    let repaired = Processor::new(Arc::clone(&stage.source))
+        .with_projection(stage.recorder("good"))
+        .with_projection(stage.recorder("broken"))
+        .with_assigned(Partition::split(2).expect("two"));
     repaired.run_until_caught_up(CancellationToken::new()).await.expect("they catch up");
     stage.assert_handled_once("good", &EventFilter::default()).await;
     stage.assert_handled_once("broken", &EventFilter::default()).await;

@@ -32,7 +32,7 @@ impl PartitionLag {
 
 /// How far each registered partition of `projection` is behind; empty if it never ran.
 ///
-/// A processor moves its checkpoint past events that are not for it once a second at most, so an
+/// A partition moves its checkpoint past events that are not for it once a second at most, so an
 /// idle partition may show a lag of what was appended in the last second.
 ///
 /// # Errors

@@ -9,8 +9,9 @@ use crate::transaction::ended;
 /// far it is, or with another number to change your mind. Every event is handled once, whatever
 /// happens meanwhile.
 ///
-/// A multiple of the present number is there at once. [`Processor`](crate::Processor)s, which were
-/// told a number, stop with an error once there is another: start them with the new one.
+/// A multiple of the present number is there at once. Processors that were
+/// [told their partitions](crate::Processor::with_assigned) stop with an error once there is another
+/// number: start them with the new one.
 ///
 /// # Errors
 ///

@@ -104,7 +104,7 @@ pub async fn status<S: EventSource>(source: &S) -> Result<Vec<ProjectionStatus>,
     let horizon = source.store().horizon(&mut conn, Position::START).await?;
     let mut all = Vec::with_capacity(states.len());
     for state in states {
-        all.push(look_at(source.store(), &mut conn, state, &horizon).await?);
+        all.push(status_in(source.store(), &mut conn, state, &horizon).await?);
     }
     source.release(conn);
     Ok(all)
@@ -130,12 +130,12 @@ pub async fn status_of<S: EventSource>(
         return Ok(None);
     };
     let horizon = source.store().horizon(&mut conn, Position::START).await?;
-    let found = look_at(source.store(), &mut conn, state, &horizon).await?;
+    let found = status_in(source.store(), &mut conn, state, &horizon).await?;
     source.release(conn);
     Ok(Some(found))
 }
 
-async fn look_at<T: ProjectionStore>(
+async fn status_in<T: ProjectionStore>(
     store: &T,
     conn: &mut T::Connection,
     state: ProjectionState,

@@ -1,10 +1,12 @@
 //! Handlers that do not give their thread back: no future can be dropped there, and no limit be kept.
 
+use std::sync::Arc;
+
 use es::{EventSource, PartitionState, ProjectionName};
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::settings::Member;
+use super::run_partition::RunPartition;
 use super::worker_run::WorkerRun;
 
 const REASON: &str = "the handler has not given its thread back in the time it has: it blocks, in a \
@@ -15,9 +17,13 @@ impl<S: EventSource> WorkerRun<'_, S> {
     /// Looks whether a partition that this worker runs has been without a lease for longer than a
     /// batch can take: then it cannot do anything about it, and is not counted among the workers of
     /// the projection until the handler returns, so that others have room for the partition.
-    pub(super) fn look_for_blocked(&mut self, member: &Member<S>, partitions: &[PartitionState]) {
-        let (name, now) = (member.projection.name(), Instant::now());
-        let time_max = member.projection.time_max().saturating_add(self.settings.lease);
+    pub(super) fn look_for_blocked(
+        &mut self,
+        projection: &Arc<dyn RunPartition<S>>,
+        partitions: &[PartitionState],
+    ) {
+        let (name, now) = (projection.name(), Instant::now());
+        let time_max = projection.options().time_max.saturating_add(self.settings.lease);
         for state in partitions {
             let key = (name.clone(), state.partition.index());
             let Some(running) = self.running.get_mut(&key) else {

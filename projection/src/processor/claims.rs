@@ -9,7 +9,8 @@ use es::{EventSource, Partition, PartitionState, ProjectionName, StoreError};
 use tracing::{Instrument, debug, error, info};
 
 use super::ownership::{Ended, Ownership};
-use super::settings::{Member, Settings};
+use super::run_partition::RunPartition;
+use super::settings::Settings;
 use super::step::Until;
 use super::worker_run::{Finished, Running, WorkerRun};
 use crate::handler_error::error_text;
@@ -22,12 +23,12 @@ const RETRY_PAUSE_MIN: Duration = Duration::from_millis(10);
 impl<S: EventSource> WorkerRun<'_, S> {
     pub(super) async fn claim(
         &mut self,
-        member: &Member<S>,
+        projection: &Arc<dyn RunPartition<S>>,
         state: &PartitionState,
     ) -> Result<(), StoreError> {
         let Settings { process, id, lease, .. } = self.settings;
         let source = &process.source;
-        let (name, partition, lease) = (member.projection.name(), state.partition, *lease);
+        let (name, partition, lease) = (projection.name(), state.partition, *lease);
         let claim = async {
             let mut tx = source.begin_within(lease).await?;
             match source.store().claim(&mut tx, &name, partition, id, lease).await? {
@@ -46,7 +47,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
             "claimed a partition"
         );
         let stop = self.stop_all.child_token();
-        let projection = Arc::clone(&member.projection);
+        let projection = Arc::clone(projection);
         let task = projection.run_partition(
             process.clone(),
             partition,

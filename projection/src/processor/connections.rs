@@ -18,21 +18,18 @@ use crate::projection::Projection;
 /// does not save is found not to be for it by the next run.
 const LAST_SLOT_TIME_MAX: Duration = Duration::from_secs(2);
 
-/// A worker's connections are all in use.
+/// The processor's connections are all in use.
 #[derive(Debug, Error)]
-#[error("the worker's connections are all in use")]
+#[error("the processor's connections are all in use")]
 struct NoneFree;
 
-/// The right to use a connection for a batch or a read; nothing is inside if nothing is limited.
-pub(super) struct Slot(#[expect(dead_code, reason = "it is held")] Option<OwnedSemaphorePermit>);
+/// The right to use a connection for a batch or a read.
+pub(super) struct Slot(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit);
 
 impl Slot {
     /// The right to use a connection, if there is one now.
     pub(super) fn free<S>(process: &Process<S>) -> Option<Slot> {
-        match &process.slots {
-            None => Some(Slot(None)),
-            Some(slots) => Arc::clone(slots).try_acquire_owned().ok().map(|slot| Slot(Some(slot))),
-        }
+        Arc::clone(&process.slots).try_acquire_owned().ok().map(Slot)
     }
 
     /// Waits for the right to use a connection, and keeps the lease meanwhile.
@@ -47,9 +44,7 @@ impl Slot {
         if let Some(slot) = Slot::free(assignment.process) {
             return Ok(slot);
         }
-        let Some(slots) = assignment.process.slots.clone() else {
-            return Ok(Slot(None));
-        };
+        let slots = Arc::clone(&assignment.process.slots);
         let mut slot = None;
         let wait = async { slot = Arc::clone(&slots).acquire_owned().await.ok() };
         lease.sleep(assignment, Duration::from_hours(24), wait).await?;
@@ -58,6 +53,6 @@ impl Slot {
             let last = timeout(LAST_SLOT_TIME_MAX, slots.acquire_owned()).await;
             slot = last.ok().and_then(Result::ok);
         }
-        slot.map(|slot| Slot(Some(slot))).ok_or_else(|| Interruption::retry(NoneFree))
+        slot.map(Slot).ok_or_else(|| Interruption::retry(NoneFree))
     }
 }

@@ -1,4 +1,4 @@
-//! One answer about the horizon, shared by all processors of a process.
+//! One answer about the horizon, shared by all partitions of a process.
 
 use std::time::Duration;
 

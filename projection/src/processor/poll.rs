@@ -1,5 +1,7 @@
 //! One poll of a worker: who is there, what is free, what has changed.
 
+use std::sync::Arc;
+
 use es::adapter::ProjectionStore;
 use es::{
     CheckpointError, EventSource, PartitionState, Position, ProjectionState, StoreError, WorkerId,
@@ -8,9 +10,10 @@ use tracing::{info, warn};
 
 use super::rebalance::{Rebalance, rebalance};
 use super::registration::register_projection;
-use super::settings::{Member, Settings};
+use super::run_partition::RunPartition;
+use super::settings::Settings;
 use super::worker_run::WorkerRun;
-use crate::error::WorkerError;
+use crate::error::ProcessorError;
 use crate::limits::answered_within;
 use crate::observe;
 use crate::rescale::{complete_rescale, is_drained};
@@ -24,7 +27,7 @@ struct Seen {
 }
 
 impl<S: EventSource> WorkerRun<'_, S> {
-    pub(super) async fn poll(&mut self, is_registered: &mut bool) -> Result<(), WorkerError> {
+    pub(super) async fn poll(&mut self, is_registered: &mut bool) -> Result<(), ProcessorError> {
         if !*is_registered {
             self.register().await?;
             *is_registered = true;
@@ -40,8 +43,8 @@ impl<S: EventSource> WorkerRun<'_, S> {
         let end = self.settings.process.horizon.end(source, self.settings.poll_interval);
         let end = self.answered(end).await.map_err(|error| self.store(error))?;
         let mut outcome = Ok(());
-        for member in &self.settings.projections {
-            let name = member.projection.name();
+        for projection in &self.settings.projections {
+            let name = projection.name();
             let Some(state) = states.iter().find(|state| state.name == name) else {
                 if self.deleted.insert(name.clone()) {
                     // To make it again would apply everything a second time.
@@ -50,46 +53,47 @@ impl<S: EventSource> WorkerRun<'_, S> {
                 continue;
             };
             // What keeps it from one projection keeps it from no other.
-            let looked = self.look_after(member, state, end).await;
+            let looked = self.poll_projection(projection, state, end).await;
             outcome = outcome.and(looked.map_err(|error| self.store(error)));
             observe::standing_still(&name, self.settings.process.health.standing_still(&name));
         }
         outcome
     }
 
-    pub(super) async fn register(&self) -> Result<(), WorkerError> {
+    pub(super) async fn register(&self) -> Result<(), ProcessorError> {
         let (source, lease) = (&*self.settings.process.source, self.settings.lease);
-        for Member { projection, partitions } in &self.settings.projections {
+        for projection in &self.settings.projections {
+            let partitions = projection.options().partitions;
             projection.check_filter().map_err(|error| self.store(error))?;
             match self
-                .answered(register_projection(source, &projection.name(), *partitions, lease))
+                .answered(register_projection(source, &projection.name(), partitions, lease))
                 .await
             {
                 Ok(()) => {}
                 Err(CheckpointError::Store(error)) => return Err(self.store(error)),
-                Err(error) => return Err(WorkerError::Checkpoint(error)),
+                Err(error) => return Err(ProcessorError::Checkpoint(error)),
             }
         }
         Ok(())
     }
 
-    /// Says that this worker is there, and claims or gives up what the shares ask for.
-    async fn look_after(
+    /// Claims or gives up what the shares of the workers ask for.
+    async fn poll_projection(
         &mut self,
-        member: &Member<S>,
+        projection: &Arc<dyn RunPartition<S>>,
         state: &ProjectionState,
         end: Position,
     ) -> Result<(), StoreError> {
         let Settings { process, id, lease, .. } = self.settings;
         let Seen { workers, partitions, let_go } =
-            answered_within(*lease, self.look(state)).await?;
+            answered_within(*lease, self.heartbeat(state)).await?;
         for index in let_go {
             self.forget_failed(&state.name, index);
         }
         for one in &partitions {
             observe::lag(&state.name, one.partition, end.distance_from(one.position));
         }
-        self.look_for_blocked(member, &partitions);
+        self.look_for_blocked(projection, &partitions);
         if state.is_paused || self.stop_all.is_cancelled() || self.is_blocked(&state.name) {
             return Ok(());
         }
@@ -101,10 +105,11 @@ impl<S: EventSource> WorkerRun<'_, S> {
         }
         let running = self.running_of(&state.name);
         let plan = rebalance(&state.name, id, &workers, &partitions, &running);
-        self.carry_out(plan, member, &partitions).await
+        self.carry_out(plan, projection, &partitions).await
     }
 
-    async fn look(&self, state: &ProjectionState) -> Result<Seen, StoreError> {
+    /// Says that this worker is there, keeps the partitions that stand still, and gives what it sees.
+    async fn heartbeat(&self, state: &ProjectionState) -> Result<Seen, StoreError> {
         let Settings { process, id, lease, .. } = self.settings;
         let (source, store) = (&*process.source, process.source.store());
         let mut conn = source.acquire().await?;
@@ -132,10 +137,10 @@ impl<S: EventSource> WorkerRun<'_, S> {
     async fn carry_out(
         &mut self,
         plan: Rebalance,
-        member: &Member<S>,
+        projection: &Arc<dyn RunPartition<S>>,
         partitions: &[PartitionState],
     ) -> Result<(), StoreError> {
-        let name = member.projection.name();
+        let name = projection.name();
         let find = |index| partitions.iter().find(move |one| one.partition.index() == index);
         for index in plan.release {
             if let Some(running) = self.running.get(&(name.clone(), index)) {
@@ -150,7 +155,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
         }
         for index in plan.claim {
             if let Some(state) = find(index) {
-                self.claim(member, state).await?;
+                self.claim(projection, state).await?;
             }
         }
         Ok(())

@@ -16,18 +16,18 @@ pub(super) struct Process<S> {
     pub(super) source: Arc<S>,
     pub(super) horizon: Arc<HorizonWatch>,
     pub(super) health: Health,
-    /// How many batches and reads may be under way; `None` for no limit.
-    pub(super) slots: Option<Arc<Semaphore>>,
+    /// How many batches and reads may be under way.
+    pub(super) slots: Arc<Semaphore>,
     pub(super) stop_time_max: Duration,
 }
 
 impl<S> Process<S> {
-    pub(super) fn new(source: Arc<S>) -> Self {
+    pub(super) fn new(source: Arc<S>, slots: Arc<Semaphore>) -> Self {
         Process {
             source,
             horizon: Arc::default(),
             health: Health::default(),
-            slots: None,
+            slots,
             stop_time_max: STOP_TIME_MAX,
         }
     }
@@ -39,7 +39,7 @@ impl<S> Clone for Process<S> {
             source: Arc::clone(&self.source),
             horizon: Arc::clone(&self.horizon),
             health: self.health.clone(),
-            slots: self.slots.clone(),
+            slots: Arc::clone(&self.slots),
             stop_time_max: self.stop_time_max,
         }
     }

@@ -23,7 +23,7 @@ where
         idle: &Idle,
     ) -> impl Future<Output = Result<EventBatch, StoreError>> + Send + use<'a, S, P> {
         let (process, filter) = (self.process, Arc::clone(&self.filter));
-        // Processors that wait equally long share one answer per wait.
+        // Partitions that wait equally long share one answer per wait.
         let (is_idle, age_max) = (!idle.pause().is_zero(), idle.pause() / 2);
         async move {
             let source = &*process.source;

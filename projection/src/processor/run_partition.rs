@@ -30,8 +30,7 @@ const LAST_SAVE_TIME_MAX: Duration = Duration::from_secs(1);
 pub(super) trait RunPartition<S>: Send + Sync {
     fn name(&self) -> ProjectionName;
 
-    /// How long an event or a batch may take.
-    fn time_max(&self) -> Duration;
+    fn options(&self) -> &ProjectionOptions;
 
     fn check_filter(&self) -> Result<(), StoreError>;
 
@@ -47,7 +46,7 @@ pub(super) trait RunPartition<S>: Send + Sync {
 
 /// A projection, and how it is run.
 pub(super) struct ConfiguredProjection<P> {
-    pub(super) projection: Arc<P>,
+    pub(super) projection: P,
     pub(super) options: ProjectionOptions,
 }
 
@@ -60,8 +59,8 @@ where
         self.projection.name()
     }
 
-    fn time_max(&self) -> Duration {
-        self.options.time_max
+    fn options(&self) -> &ProjectionOptions {
+        &self.options
     }
 
     fn check_filter(&self) -> Result<(), StoreError> {
@@ -77,7 +76,7 @@ where
         shutdown: CancellationToken,
     ) -> BoxFuture<'static, Result<Ended, ProcessorError>> {
         Box::pin(async move {
-            let (projection, options) = (&*self.projection, &self.options);
+            let (projection, options) = (&self.projection, &self.options);
             run(
                 Assignment::new(&process, projection, options, partition, ownership, shutdown),
                 until,

@@ -1,6 +1,5 @@
-//! What is set for a process that claims partitions.
+//! What is set for a processor.
 
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,17 +8,11 @@ use es::WorkerId;
 use super::process::Process;
 use super::run_partition::RunPartition;
 
-/// What is set for a process that claims partitions.
+/// What is set for a processor.
 pub(super) struct Settings<S> {
     pub(super) process: Process<S>,
     pub(super) id: WorkerId,
     pub(super) lease: Duration,
     pub(super) poll_interval: Duration,
-    pub(super) projections: Vec<Member<S>>,
-}
-
-/// A projection, and how many partitions it gets if it is new.
-pub(super) struct Member<S> {
-    pub(super) projection: Arc<dyn RunPartition<S>>,
-    pub(super) partitions: NonZeroU16,
+    pub(super) projections: Vec<Arc<dyn RunPartition<S>>>,
 }

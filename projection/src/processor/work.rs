@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 
 use super::settings::Settings;
 use super::worker_run::WorkerRun;
-use crate::error::WorkerError;
+use crate::error::ProcessorError;
 use crate::handler_error::error_text;
 use crate::limits::ended_within;
 
@@ -17,7 +17,7 @@ const LEAVE_TIME_MAX: Duration = Duration::from_secs(3);
 
 impl<S: EventSource> WorkerRun<'_, S> {
     /// Works until `shutdown` is cancelled, then leaves.
-    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<(), WorkerError> {
+    pub(super) async fn run(mut self, shutdown: CancellationToken) -> Result<(), ProcessorError> {
         let outcome = self.work(&shutdown).await;
         self.stop_all.cancel();
         // Each stops by itself in the stop time, unless its handler blocks the thread.
@@ -26,9 +26,9 @@ impl<S: EventSource> WorkerRun<'_, S> {
             while let Some(finished) = self.tasks.join_next_with_id().await {
                 self.ended(finished).await;
             }
-            for member in &self.settings.projections {
+            for projection in &self.settings.projections {
                 // A worker that cannot say that it is leaving is gone when its time is over.
-                if let Err(error) = self.leave(&member.projection.name()).await {
+                if let Err(error) = self.leave(&projection.name()).await {
                     debug!(error = &error as &dyn std::error::Error, "could not leave");
                 }
             }
@@ -43,7 +43,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
     }
 
     /// Looks around at every poll, and sees to the partitions that end in between.
-    async fn work(&mut self, shutdown: &CancellationToken) -> Result<(), WorkerError> {
+    async fn work(&mut self, shutdown: &CancellationToken) -> Result<(), ProcessorError> {
         let Settings { lease, poll_interval, .. } = *self.settings;
         let mut polls = interval(poll_interval.min(lease / 3));
         polls.set_missed_tick_behavior(MissedTickBehavior::Delay);

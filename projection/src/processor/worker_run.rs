@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ownership::Ended;
 use super::settings::Settings;
-use crate::error::{ProcessorError, WorkerError};
+use crate::error::ProcessorError;
 use crate::limits::answered_within;
 
 /// One run of a worker.
@@ -78,7 +78,7 @@ impl<'a, S: EventSource> WorkerRun<'a, S> {
         Some(held)
     }
 
-    pub(super) fn store(&self, source: StoreError) -> WorkerError {
-        WorkerError::Store { worker: self.settings.id.clone(), source }
+    pub(super) fn store(&self, source: StoreError) -> ProcessorError {
+        ProcessorError::Registration { worker: self.settings.id.clone(), source }
     }
 }

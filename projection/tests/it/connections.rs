@@ -10,7 +10,7 @@ use es::memory::{MemoryConnection, MemoryStore};
 use es::{EventSource, PersistedEvent, ProjectionName};
 use futures_util::future::join;
 use projection::conformance::append_numbers;
-use projection::{EventContext, HandlerError, Processor, Projection, Worker, wait_for};
+use projection::{EventContext, HandlerError, Processor, Projection, ProjectionOptions, wait_for};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -90,13 +90,14 @@ async fn most_under_way(connections_max: usize) -> usize {
     ));
     let four = NonZeroU16::new(4).expect("it is not zero");
     let connections_max = NonZeroUsize::new(connections_max).expect("it is not zero");
-    let mut worker = Worker::new(Arc::clone(&source)).with_connections_max(connections_max);
+    let mut worker = Processor::new(Arc::clone(&source)).with_connections_max(connections_max);
     let names = ["first", "second"];
     for name in names {
         let slow = Slow { name, under_way: Arc::clone(&under_way) };
-        let processor = Processor::new(Arc::clone(&source), Arc::new(slow));
-        let processor = processor.with_batch_size_max(NonZeroU32::new(3).expect("it is not zero"));
-        worker = worker.with_processor(processor, four);
+        let options = ProjectionOptions::default()
+            .with_partitions(four)
+            .with_batch_size_max(NonZeroU32::new(3).expect("it is not zero"));
+        worker = worker.with_projection_options(slow, options);
     }
     let stop = CancellationToken::new();
     let handled = async {

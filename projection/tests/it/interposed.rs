@@ -67,7 +67,7 @@ async fn a_retry_looks_again_after_a_rescale() {
     let inner = MemoryStore::default();
     let fixture = Fixture { harness: MemoryHarness, source: inner.clone() };
     append_numbers(&fixture, 10).await;
-    let processor = Processor::new(Arc::new(inner.clone()), Arc::new(Sick));
+    let processor = Processor::new(Arc::new(inner.clone())).with_projection(Sick);
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     let operator =
         Arc::new(Rescaler { inner: inner.clone(), rescales_left: 3.into(), rescales: 0.into() });

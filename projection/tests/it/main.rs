@@ -4,7 +4,7 @@ mod broken;
 mod connections;
 mod interposed;
 mod operators;
-mod runner;
+mod side_by_side;
 mod silence;
 mod simulation;
 mod watched;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::error::Error;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,9 +15,7 @@ use es::{
 use futures_util::future::{BoxFuture, join};
 use projection::conformance::append_numbers;
 use projection::operator::{self, DeadLetterError, ResetTo, RetriedLetters};
-use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, Worker,
-};
+use projection::{EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries};
 use tokio_util::sync::CancellationToken;
 
 fn name() -> ProjectionName {
@@ -144,8 +142,9 @@ impl EventSource for Hooked {
 }
 
 async fn catch_up(store: &MemoryStore, projection: &Arc<Noting>, partition: Partition) {
-    let processor = Processor::new(Arc::new(store.clone()), Arc::clone(projection));
-    let processor = processor.with_partition(partition);
+    let processor = Processor::new(Arc::new(store.clone()))
+        .with_projection(Arc::clone(projection))
+        .with_assigned([partition]);
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
 }
 
@@ -283,9 +282,9 @@ async fn a_late_worker_does_not_undo_what_an_operator_asked_for() {
     // The first is the registration, the second the completion.
     let hooked = Hooked { before_begin: Some((2, operator)), ..Hooked::new(&store) };
     let stop = CancellationToken::new();
-    let worker = Worker::new(Arc::new(hooked))
+    let worker = Processor::new(Arc::new(hooked))
         .with_poll_interval(Duration::from_millis(20))
-        .with_projection(&projection, NonZeroU16::MIN);
+        .with_projection(projection);
     let watch = async {
         let total = async || {
             let status = operator::status_of(&store, &name()).await.expect("the status");

@@ -3,8 +3,6 @@
 //!
 //! Which calls there are is not written down here: a run in which nothing is lost shows them.
 
-#![expect(clippy::large_futures, reason = "a test's stack has room for them")]
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::pending;
@@ -14,12 +12,12 @@ use std::time::Duration;
 
 use es::conformance::{Fixture, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
-use es::{EventSource, PersistedEvent, Position, ProjectionName};
+use es::{EventSource, Partition, PersistedEvent, Position, ProjectionName};
 use futures_util::future::join;
 use projection::conformance::append_numbers;
 use projection::operator;
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, Worker,
+    EventContext, FailurePolicy, HandlerError, Processor, Projection, ProjectionOptions, Retries,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -214,19 +212,26 @@ impl Stage {
     }
 }
 
-fn processor(source: &Arc<Watched>) -> Processor<Watched, Sick> {
-    Processor::new(Arc::clone(source), Arc::new(Sick))
+fn options() -> ProjectionOptions {
+    ProjectionOptions::default()
+        .with_partitions(NonZeroU16::new(2).expect("it is not zero"))
         .with_batch_size_max(NonZeroU32::new(4).expect("it is not zero"))
         .with_time_max(TIME_MAX)
+}
+
+fn processor(source: &Arc<Watched>) -> Processor<Watched> {
+    Processor::new(Arc::clone(source))
+        .with_projection_options(Sick, options())
+        .with_assigned([Partition::ALL])
         .with_stop_time_max(STOP_TIME_MAX)
 }
 
-fn worker(source: &Arc<Watched>) -> Worker<Watched> {
-    Worker::new(Arc::clone(source))
+fn worker(source: &Arc<Watched>) -> Processor<Watched> {
+    Processor::new(Arc::clone(source))
         .with_lease(LEASE)
         .with_poll_interval(Duration::from_secs(1))
         .with_stop_time_max(STOP_TIME_MAX)
-        .with_processor(processor(source), NonZeroU16::new(2).expect("it is not zero"))
+        .with_projection_options(Sick, options())
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use es::memory::MemoryStore;
 use es::{Event, EventStore, ExpectedVersion, Position, ReadLimit, StreamId};
 use projection::operator::{self, ProjectionStatus};
-use projection::{Processor, Worker, WorkerError, wait_for};
+use projection::{Processor, ProcessorError, ProjectionOptions, wait_for};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -53,7 +53,7 @@ struct Watched {
 struct Actor {
     gate: Arc<Gate>,
     stop: CancellationToken,
-    task: JoinHandle<Result<(), WorkerError>>,
+    task: JoinHandle<Result<(), ProcessorError>>,
 }
 
 impl World {
@@ -92,19 +92,20 @@ impl World {
     pub(super) fn start_worker(&mut self) {
         let gate = self.new_gate();
         let source = Arc::new(Chaos { inner: self.store.clone(), gate: Arc::clone(&gate) });
-        let mut worker = Worker::new(Arc::clone(&source))
+        let mut worker = Processor::new(Arc::clone(&source))
             .with_id(es::WorkerId::new(format!("worker-{}", self.started)).expect("a valid name"))
             .with_lease(LEASE)
             .with_poll_interval(POLL);
         for Watched { operator, .. } in &self.projections {
             let (gate, patient) = (Arc::clone(&gate), Arc::clone(&operator.patient));
-            let processor = Processor::new(Arc::clone(&source), Arc::new(Frail { gate, patient }))
+            let partitions = NonZeroU16::new(self.random.u16(1..5)).expect("it is not zero");
+            let options = ProjectionOptions::default()
+                .with_partitions(partitions)
                 .with_time_max(HANDLER_TIME_MAX)
                 .with_parked_in_a_row_max(4.try_into().expect("it is not zero"))
                 .with_batch_size_max(5.try_into().expect("it is not zero"))
                 .with_poll_interval_max(Duration::from_millis(250));
-            let partitions = NonZeroU16::new(self.random.u16(1..5)).expect("it is not zero");
-            worker = worker.with_processor(processor, partitions);
+            worker = worker.with_projection_options(Frail { gate, patient }, options);
         }
         let stop = CancellationToken::new();
         let shutdown = stop.clone();
@@ -315,7 +316,7 @@ impl World {
     }
 }
 
-fn ended(ended: Result<Result<(), WorkerError>, tokio::task::JoinError>) {
+fn ended(ended: Result<Result<(), ProcessorError>, tokio::task::JoinError>) {
     ended.expect("it does not panic").expect("it does not fail");
 }
 
