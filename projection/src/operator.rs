@@ -8,6 +8,12 @@
 //! The functions that take a `store` and a connection work in the caller's transaction, so that the
 //! read model can be cleared in the same one. Where the database has one writer at a time, begin it
 //! as one that writes.
+//!
+//! Nothing here waits for ever for a database that does not answer: after 65 seconds for an answer,
+//! or ten minutes in a transaction of the caller's and for the time in a [`reset`], it fails with
+//! [`StoreError::ConnectionLost`](es::StoreError). A transaction of the caller's, or a connection, is
+//! then to be dropped and not to be used again, nor to be rolled back: it may be in the middle of a
+//! statement.
 
 mod dead_letters;
 mod lag;

@@ -5,6 +5,7 @@ use es::{CheckpointError, DeadLetter, EventSource, Position, ProjectionName, Sto
 use thiserror::Error;
 
 use crate::handler_error::HandlerError;
+use crate::limits::{OPERATION_TIME_MAX, answered, answered_within};
 
 /// Why dead letters could not be tried or skipped.
 #[derive(Debug, Error)]
@@ -65,8 +66,9 @@ pub async fn dead_letters<S: EventSource>(
     after: Position,
     count_max: u32,
 ) -> Result<Vec<DeadLetter>, StoreError> {
-    let mut conn = source.acquire().await?;
-    let letters = source.store().dead_letters(&mut conn, projection, after, count_max).await?;
+    let mut conn = answered(source.acquire()).await?;
+    let letters = source.store().dead_letters(&mut conn, projection, after, count_max);
+    let letters = answered(letters).await?;
     source.release(conn);
     Ok(letters)
 }
@@ -77,12 +79,22 @@ pub async fn dead_letters<S: EventSource>(
 ///
 /// # Errors
 ///
-/// Whatever the store says; roll the transaction back.
+/// Whatever the store says; roll the transaction back. [`StoreError::ConnectionLost`] if there was
+/// no answer for ten minutes: drop the transaction.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future leaves the transaction in doubt: roll it back.
 pub async fn skip<T: ProjectionStore>(
+    store: &T,
+    conn: &mut T::Connection,
+    projection: &ProjectionName,
+    position: Position,
+) -> Result<bool, DeadLetterError> {
+    answered_within(OPERATION_TIME_MAX, skip_in(store, conn, projection, position)).await
+}
+
+async fn skip_in<T: ProjectionStore>(
     store: &T,
     conn: &mut T::Connection,
     projection: &ProjectionName,

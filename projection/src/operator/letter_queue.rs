@@ -12,6 +12,7 @@ use es::{
 };
 
 use super::dead_letters::DeadLetterError;
+use crate::limits::{NOTE_TIME_MAX, answered, answered_within};
 
 /// How many dead letters one transaction handles again.
 const RETRIED_MAX: u32 = 500;
@@ -39,7 +40,7 @@ pub(super) struct Locked<T> {
 impl<S: EventSource> LetterQueue<'_, S> {
     /// Those that are there now, seen from outside any transaction.
     pub(super) async fn letters(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        let mut conn = self.source.acquire().await?;
+        let mut conn = answered(self.source.acquire()).await?;
         let letters = self.letters_in(&mut conn).await?;
         self.source.release(conn);
         Ok(letters)
@@ -50,7 +51,7 @@ impl<S: EventSource> LetterQueue<'_, S> {
         conn: &mut S::Connection,
     ) -> Result<Vec<DeadLetter>, StoreError> {
         let store = self.source.store();
-        store.dead_letter_queue(conn, &self.name, self.stream, RETRIED_MAX).await
+        answered(store.dead_letter_queue(conn, &self.name, self.stream, RETRIED_MAX)).await
     }
 
     /// The events of the first of these dead letters, as many as may be held in memory.
@@ -58,12 +59,13 @@ impl<S: EventSource> LetterQueue<'_, S> {
         &self,
         letters: &[DeadLetter],
     ) -> Result<Vec<PersistedEvent>, DeadLetterError> {
-        let (store, mut conn) = (self.source.store(), self.source.acquire().await?);
+        let (store, mut conn) = (self.source.store(), answered(self.source.acquire()).await?);
         let (limit, all) = (ReadLimit::new(NonZeroU32::MIN), EventFilter::default());
         let (mut events, mut bytes) = (Vec::new(), 0);
         for letter in letters {
             let (after, position) = (letter.position.previous(), letter.position);
-            let read = read_below(store, &mut conn, after, position, &all, limit).await?;
+            let read = read_below(store, &mut conn, after, position, &all, limit);
+            let read = answered(read).await?;
             let Some(event) = read.events.into_iter().next() else {
                 self.source.release(conn);
                 let projection = self.name.clone();
@@ -78,16 +80,18 @@ impl<S: EventSource> LetterQueue<'_, S> {
         self.source.release(conn);
         Ok(events)
     }
+
     /// Writes a dead letter that is there.
     pub(super) async fn replace(&self, letter: &DeadLetter) -> Result<(), DeadLetterError> {
         let (source, store) = (self.source, self.source.store());
         let Locked { mut tx, .. } = self.begin_locked(TRANSACTION_TIME_MAX).await?;
         let queue = self.letters_in(&mut tx).await?;
         if queue.iter().any(|queued| queued.position == letter.position) {
-            store.put_dead_letters(&mut tx, &self.name, std::slice::from_ref(letter)).await?;
+            let letter = std::slice::from_ref(letter);
+            answered(store.put_dead_letters(&mut tx, &self.name, letter)).await?;
         }
         // If it is not there, somebody else has handled or skipped it: it must not come back.
-        Ok(source.commit(tx).await?)
+        Ok(answered(source.commit(tx)).await?)
     }
 
     /// Begins a transaction, and locks the checkpoint of the stream's partition in it.
@@ -100,11 +104,14 @@ impl<S: EventSource> LetterQueue<'_, S> {
         time_max: Duration,
     ) -> Result<Locked<S::Transaction>, DeadLetterError> {
         for _ in 0..CHANGES_MAX {
-            let mut tx = self.source.begin_within(time_max).await?;
-            if let Some((partition, checkpoint)) = self.lock_in(&mut tx).await? {
+            let mut tx = answered(self.source.begin_within(time_max)).await?;
+            // The database's own limit is the first.
+            let locked =
+                answered_within(time_max.saturating_add(NOTE_TIME_MAX), self.lock_in(&mut tx));
+            if let Some((partition, checkpoint)) = locked.await? {
                 return Ok(Locked { tx, partition, checkpoint });
             }
-            self.source.rollback(tx).await?;
+            answered(self.source.rollback(tx)).await?;
         }
         Err(changed("the number of partitions has").into())
     }

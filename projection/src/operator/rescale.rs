@@ -2,6 +2,7 @@
 
 use es::{EventSource, Partition, ProjectionName, StoreError};
 
+use crate::limits::answered;
 use crate::rescale::{Rescaled, rescale_in};
 use crate::transaction::ended;
 
@@ -27,7 +28,7 @@ pub async fn rescale<S: EventSource>(
     total: u16,
 ) -> Result<Rescaled, StoreError> {
     Partition::new(0, total).map_err(StoreError::misuse)?;
-    let mut tx = source.begin().await?;
-    let rescaled = rescale_in(source.store(), &mut tx, projection, total).await;
+    let mut tx = answered(source.begin()).await?;
+    let rescaled = answered(rescale_in(source.store(), &mut tx, projection, total)).await;
     ended(source, tx, rescaled).await
 }

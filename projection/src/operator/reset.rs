@@ -6,14 +6,15 @@ use es::{EventSource, EventStore, Position, ProjectionName, ProjectionState, Sto
 use tracing::info;
 
 use crate::epoch::in_next_epoch;
+use crate::limits::{OPERATION_TIME_MAX, answered, answered_within};
 
 /// Where a projection is to go on from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResetTo {
     /// Everything after this position is handled again; [`Position::START`] for everything.
     Position(Position),
-    /// Everything from the first event on that was recorded at this time or later, by the database's clock. Without an index
-    /// on the time, the log is read up to there.
+    /// Everything from the first event on that was recorded at this time or later, by the database's
+    /// clock. Without an index on the time, the log is read up to there.
     Time(DateTime<Utc>),
 }
 
@@ -40,8 +41,16 @@ pub async fn reset<S: EventSource>(
     projection: &ProjectionName,
     to: ResetTo,
 ) -> Result<Option<Position>, StoreError> {
-    let store = source.store();
     let to = resolve(source, to).await?;
+    answered_within(OPERATION_TIME_MAX, reset_in(source.store(), conn, projection, to)).await
+}
+
+async fn reset_in<T: ProjectionStore>(
+    store: &T,
+    conn: &mut T::Connection,
+    projection: &ProjectionName,
+    to: Position,
+) -> Result<Option<Position>, StoreError> {
     let Some(state) = store.lock_projection(conn, projection).await? else {
         return Ok(None);
     };
@@ -65,12 +74,13 @@ async fn resolve<S: EventSource>(source: &S, to: ResetTo) -> Result<Position, St
         return Ok(Position::START);
     }
     // The horizon first: below it nothing appears while the time is looked for.
-    let mut conn = source.acquire().await?;
-    let horizon = source.store().horizon(&mut conn, Position::START).await?.position;
+    let mut conn = answered(source.acquire()).await?;
+    let horizon = answered(source.store().horizon(&mut conn, Position::START)).await?.position;
     let position = match to {
         ResetTo::Position(position) => Some(position),
         ResetTo::Time(time) => {
-            let first = source.store().first_position_since(&mut conn, time).await?;
+            let first = source.store().first_position_since(&mut conn, time);
+            let first = answered_within(OPERATION_TIME_MAX, first).await?;
             first.map(Position::previous)
         }
     };

@@ -6,12 +6,13 @@ use std::time::Duration;
 use es::adapter::{ProjectionStore, TRANSACTION_TIME_MAX};
 use es::{DeadLetter, EventSource, PersistedEvent, Position, StreamId};
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::dead_letters::DeadLetterError;
 use super::letter_queue::{CHANGES_MAX, LetterQueue, Locked, changed};
 use crate::context::EventContext;
 use crate::handler_error::{HandlerError, HandlerPanicked, HandlerTimedOut, error_text};
+use crate::limits::{answered, roll_back};
 use crate::projection::Projection;
 use crate::user_code::{contained, failed_in};
 
@@ -144,7 +145,7 @@ where
         let now = queue.letters_in(&mut tx).await?;
         let now = now.iter().map(|letter| letter.position);
         if !now.take(events.len()).eq(events.iter().map(PersistedEvent::position)) {
-            source.rollback(tx).await?;
+            answered(source.rollback(tx)).await?;
             return Ok(Tried::Changed);
         }
         let (started, mut handled) = (Instant::now(), Vec::new());
@@ -168,18 +169,16 @@ where
                 return Ok(Tried::Failed(letter, error));
             }
             let failed = failed_in(source, &mut tx, error).await;
-            if let Err(error) = source.rollback(tx).await {
-                debug!(error = &error as &dyn Error, "the rollback failed");
-            }
+            roll_back(source, tx, &*failed.error).await;
             if !failed.is_undone() {
                 return Ok(Tried::Failed(letter, failed.error));
             }
             let (projection, position) = (queue.name.clone(), letter.position);
             return Err(DeadLetterError::Undone { projection, position, source: failed.error });
         }
-        source.check_open(&mut tx).await?;
-        source.store().remove_dead_letters(&mut tx, &queue.name, &handled).await?;
-        source.commit(tx).await?;
+        answered(source.check_open(&mut tx)).await?;
+        answered(source.store().remove_dead_letters(&mut tx, &queue.name, &handled)).await?;
+        answered(source.commit(tx)).await?;
         Ok(Tried::Handled(handled.len()))
     }
 

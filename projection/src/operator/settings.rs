@@ -4,6 +4,7 @@ use es::adapter::ProjectionStore;
 use es::{ProjectionName, ProjectionState, StoreError};
 
 use crate::epoch::in_next_epoch;
+use crate::limits::{OPERATION_TIME_MAX, answered_within};
 
 /// Keeps a projection from handling anything until it is resumed. Waits for the batches that are
 /// being handled; once the transaction is committed, nothing is. `false` if there is no such
@@ -11,7 +12,8 @@ use crate::epoch::in_next_epoch;
 ///
 /// # Errors
 ///
-/// Whatever the store says; roll the transaction back.
+/// Whatever the store says; roll the transaction back. [`StoreError::ConnectionLost`] if there was
+/// no answer for ten minutes: drop the transaction.
 ///
 /// # Cancel safety
 ///
@@ -21,7 +23,7 @@ pub async fn pause<T: ProjectionStore>(
     conn: &mut T::Connection,
     projection: &ProjectionName,
 ) -> Result<bool, StoreError> {
-    set_paused(store, conn, projection, true).await
+    answered_within(OPERATION_TIME_MAX, set_paused(store, conn, projection, true)).await
 }
 
 /// Lets a paused projection go on. `false` if there is no such projection.
@@ -38,7 +40,7 @@ pub async fn resume<T: ProjectionStore>(
     conn: &mut T::Connection,
     projection: &ProjectionName,
 ) -> Result<bool, StoreError> {
-    set_paused(store, conn, projection, false).await
+    answered_within(OPERATION_TIME_MAX, set_paused(store, conn, projection, false)).await
 }
 
 async fn set_paused<T: ProjectionStore>(
@@ -69,6 +71,14 @@ async fn set_paused<T: ProjectionStore>(
 ///
 /// As [`pause`].
 pub async fn delete<T: ProjectionStore>(
+    store: &T,
+    conn: &mut T::Connection,
+    projection: &ProjectionName,
+) -> Result<bool, StoreError> {
+    answered_within(OPERATION_TIME_MAX, delete_in(store, conn, projection)).await
+}
+
+async fn delete_in<T: ProjectionStore>(
     store: &T,
     conn: &mut T::Connection,
     projection: &ProjectionName,

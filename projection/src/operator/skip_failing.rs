@@ -11,6 +11,7 @@ use thiserror::Error;
 use tracing::warn;
 
 use crate::epoch::in_next_epoch;
+use crate::limits::answered;
 use crate::transaction::ended;
 
 /// Why an event could not be skipped. Nothing was changed.
@@ -73,19 +74,20 @@ pub async fn skip_failing<S: EventSource>(
 ) -> Result<Position, SkipFailingError> {
     let store = source.store();
     // The log is read outside the transaction, as always.
-    let mut conn = source.acquire().await?;
-    let partitions = store.partitions(&mut conn, projection).await?;
+    let mut conn = answered(source.acquire()).await?;
+    let partitions = answered(store.partitions(&mut conn, projection)).await?;
     let position = failing_position(&partitions, projection, partition)?;
     let (filter, limit) = (EventFilter::default(), ReadLimit::new(NonZeroU32::MIN));
-    let read = read_below(store, &mut conn, position.previous(), position, &filter, limit).await?;
+    let read = read_below(store, &mut conn, position.previous(), position, &filter, limit);
+    let read = answered(read).await?;
     source.release(conn);
     let event = read.events.into_iter().next().ok_or_else(|| SkipFailingError::MissingEvent {
         projection: projection.clone(),
         position,
     })?;
 
-    let mut tx = source.begin().await?;
-    let skipped = skip_in(store, &mut tx, projection, partition, &event).await;
+    let mut tx = answered(source.begin()).await?;
+    let skipped = answered(skip_in(store, &mut tx, projection, partition, &event)).await;
     ended(source, tx, skipped).await?;
     warn!(
         %projection,

@@ -116,7 +116,7 @@ where
             return Ok(None);
         };
         drop(slot);
-        if batch.as_ref().is_err_and(no_answer) {
+        if batch.as_ref().is_err_and(|error| no_answer(error)) {
             self.pace.took_too_long(self.pace.limit().events_max());
         }
         batch.map(Some).map_err(|error: StoreError| assignment.store_failed(error))

@@ -6,6 +6,7 @@ mod interposed;
 mod operators;
 mod side_by_side;
 mod silence;
+mod silent_operators;
 mod simulation;
 mod watched;
 
