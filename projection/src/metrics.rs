@@ -2,7 +2,8 @@
 //! feature `metrics` is on.
 //!
 //! All are set by the process that runs the projections; nothing has to ask for a status. Those of
-//! a partition and of the log are set by a [worker](crate::Processor) at each of its polls.
+//! a partition and of the log are set by a [worker](crate::Processor) at each of its polls. Once a
+//! partition or a projection is gone, after a rescale or a deletion, its gauges are 0.
 //!
 //! | name | kind | labels | worth an alarm |
 //! |---|---|---|---|

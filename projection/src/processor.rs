@@ -12,6 +12,7 @@ mod claims;
 mod connections;
 mod event;
 mod failing;
+mod gauges;
 mod horizon_watch;
 mod idle;
 mod interruption;

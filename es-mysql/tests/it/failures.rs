@@ -312,8 +312,8 @@ async fn a_pool_without_a_free_connection_says_so() {
     let mut held = source.begin().await.expect("the only one");
     let projection = es::ProjectionName::new("p").expect("a valid name");
     // It looks at the log on another connection than the operator's.
-    let to = projection::admin::ResetTo::Position(es::Position::from(1_u32));
-    let reset = projection::admin::reset(&source, &mut held, &projection, to).await;
+    let to = projection::operator::ResetTo::Position(es::Position::from(1_u32));
+    let reset = projection::operator::reset(&source, &mut held, &projection, to).await;
     for error in [
         source.begin().await.expect_err("none is free"),
         source.acquire().await.expect_err("none is free"),

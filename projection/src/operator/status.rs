@@ -11,7 +11,6 @@ use es::{
 };
 
 use crate::limits::answered;
-use crate::observe;
 
 /// How a projection is doing.
 #[derive(Debug, Clone, PartialEq)]
@@ -148,7 +147,6 @@ async fn status_in<T: ProjectionStore>(
     for partition in answered(store.partitions(conn, &state.name)).await? {
         let lag = horizon.end.distance_from(partition.position);
         let held_back = horizon.end.distance_from(horizon.position.max(partition.position));
-        observe::lag(&state.name, partition.partition, lag);
         let filter = EventFilter::default().with_partition(partition.partition);
         let limit = ReadLimit::new(std::num::NonZeroU32::MIN);
         let next = read_below(store, conn, partition.position, horizon.position, &filter, limit);

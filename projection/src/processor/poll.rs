@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use es::adapter::ProjectionStore;
 use es::{
-    CheckpointError, EventSource, PartitionState, Position, ProjectionState, StoreError, WorkerId,
+    CheckpointError, EventSource, PartitionState, Position, ProjectionName, ProjectionState,
+    StoreError, WorkerId,
 };
 use tracing::{info, warn};
 
@@ -50,6 +51,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
                     // To make it again would apply everything a second time.
                     warn!(projection = %name, "the projection was deleted: start the worker again");
                 }
+                self.nothing_is_left_of(&name, end);
                 continue;
             };
             // What keeps it from one projection keeps it from no other.
@@ -58,6 +60,16 @@ impl<S: EventSource> WorkerRun<'_, S> {
             observe::standing_still(&name, self.settings.process.health.standing_still(&name));
         }
         outcome
+    }
+
+    /// A projection was deleted: none of its partitions lags or stands still.
+    fn nothing_is_left_of(&mut self, name: &ProjectionName, end: Position) {
+        let failed = self.failed.keys().filter(|(of, _)| of == name);
+        for index in failed.map(|(_, index)| *index).collect::<Vec<_>>() {
+            self.forget_failed(name, index);
+        }
+        self.gauges.set_lags(name, &[], end);
+        observe::standing_still(name, self.settings.process.health.standing_still(name));
     }
 
     pub(super) async fn register(&self) -> Result<(), ProcessorError> {
@@ -90,9 +102,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
         for index in let_go {
             self.forget_failed(&state.name, index);
         }
-        for one in &partitions {
-            observe::lag(&state.name, one.partition, end.distance_from(one.position));
-        }
+        self.gauges.set_lags(&state.name, &partitions, end);
         self.look_for_blocked(projection, &partitions);
         if state.is_paused || self.stop_all.is_cancelled() || self.is_blocked(&state.name) {
             return Ok(());

@@ -8,6 +8,7 @@ use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::gauges::Gauges;
 use super::ownership::Ended;
 use super::settings::Settings;
 use crate::error::ProcessorError;
@@ -23,6 +24,7 @@ pub(super) struct WorkerRun<'a, S> {
     pub(super) failed: BTreeMap<(ProjectionName, u16), (Partition, Epoch)>,
     /// The projections that were deleted, so that it is said once.
     pub(super) deleted: BTreeSet<ProjectionName>,
+    pub(super) gauges: Gauges,
 }
 
 /// A partition that is being worked on.
@@ -49,6 +51,7 @@ impl<'a, S: EventSource> WorkerRun<'a, S> {
             running: BTreeMap::new(),
             failed: BTreeMap::new(),
             deleted: BTreeSet::new(),
+            gauges: Gauges::default(),
         }
     }
 

@@ -2,7 +2,11 @@
 
 mod broken;
 mod connections;
+#[cfg(feature = "metrics")]
+mod gauges;
 mod interposed;
+#[cfg(feature = "metrics")]
+mod measured;
 mod operators;
 mod side_by_side;
 mod silence;

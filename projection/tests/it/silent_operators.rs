@@ -168,8 +168,8 @@ fn what_only_reads_has_an_end() {
 fn a_number_of_partitions_that_cannot_be_is_refused_before_the_database_is_asked() {
     in_virtual_time(async {
         let (source, calls) = watched(&store().await, None);
-        for total in [0, es::SLOT_COUNT + 1] {
-            let error = admin::rescale(&source, &parks(), total).await.expect_err("refused");
+        for total in [0, es::limits::SLOT_COUNT + 1] {
+            let error = operator::rescale(&source, &parks(), total).await.expect_err("refused");
             assert!(matches!(error, StoreError::Misuse { .. }), "{error:?}");
             let says = error.to_string();
             assert!(says.contains(&format!("{total} partitions: choose 1 to ")), "{says}");
