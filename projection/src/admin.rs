@@ -8,6 +8,11 @@
 //! The functions that take a `store` and a connection work in the caller's transaction, so that the
 //! read model can be cleared in the same one. Where the database has one writer at a time, begin it
 //! as one that writes.
+//!
+//! Nothing here waits for ever for a database that does not answer: after 65 seconds for an answer,
+//! or ten minutes in a transaction of the caller's and for the time in a [`reset`], it fails with
+//! [`StoreError::ConnectionLost`]. A transaction of the caller's, or a connection, is then to be
+//! dropped and not to be used again, nor to be rolled back: it may be in the middle of a statement.
 
 mod failing;
 mod letters;
@@ -18,12 +23,13 @@ use es::{
     EventSource, EventStore, Partition, PartitionSeed, PartitionState, Position, ProjectionName,
     ProjectionState, ProjectionStore, StoreError,
 };
-use tracing::{debug, info};
+use tracing::info;
 
 pub use failing::{SkipFailingError, skip_failing};
 pub use letters::{DeadLetterError, RetriedLetters, dead_letters, retry, retry_within, skip};
 pub use status::{PartitionStatus, ProjectionStatus, Rebuild, status, status_of};
 
+use crate::limits::{OPERATION_TIME_MAX, answered, answered_within, roll_back};
 use crate::rescale::{RescalePlan, is_drained, next_epoch, plan_rescale};
 
 /// Keeps a projection from handling anything until it is resumed. Waits for the batches that are
@@ -32,7 +38,8 @@ use crate::rescale::{RescalePlan, is_drained, next_epoch, plan_rescale};
 ///
 /// # Errors
 ///
-/// Whatever the store says; roll the transaction back.
+/// Whatever the store says; roll the transaction back. [`StoreError::ConnectionLost`] if there was
+/// no answer for ten minutes: drop the transaction.
 ///
 /// # Cancel safety
 ///
@@ -42,7 +49,7 @@ pub async fn pause<T: ProjectionStore>(
     conn: &mut T::Connection,
     projection: &ProjectionName,
 ) -> Result<bool, StoreError> {
-    set_paused(store, conn, projection, true).await
+    answered_within(OPERATION_TIME_MAX, set_paused(store, conn, projection, true)).await
 }
 
 /// Lets a paused projection go on. `false` if there is no such projection.
@@ -59,7 +66,7 @@ pub async fn resume<T: ProjectionStore>(
     conn: &mut T::Connection,
     projection: &ProjectionName,
 ) -> Result<bool, StoreError> {
-    set_paused(store, conn, projection, false).await
+    answered_within(OPERATION_TIME_MAX, set_paused(store, conn, projection, false)).await
 }
 
 async fn set_paused<T: ProjectionStore>(
@@ -111,8 +118,16 @@ pub async fn reset<S: EventSource>(
     projection: &ProjectionName,
     to: ResetTo,
 ) -> Result<Option<Position>, StoreError> {
-    let store = source.store();
     let to = resolve(source, to).await?;
+    answered_within(OPERATION_TIME_MAX, reset_in(source.store(), conn, projection, to)).await
+}
+
+async fn reset_in<T: ProjectionStore>(
+    store: &T,
+    conn: &mut T::Connection,
+    projection: &ProjectionName,
+    to: Position,
+) -> Result<Option<Position>, StoreError> {
     let Some(state) = store.lock_projection(conn, projection).await? else {
         return Ok(None);
     };
@@ -136,12 +151,13 @@ async fn resolve<S: EventSource>(source: &S, to: ResetTo) -> Result<Position, St
         return Ok(Position::START);
     }
     // The horizon first: below it nothing appears while the time is looked for.
-    let mut conn = source.acquire().await?;
-    let horizon = source.store().horizon(&mut conn, Position::START).await?.position;
+    let mut conn = answered(source.acquire()).await?;
+    let horizon = answered(source.store().horizon(&mut conn, Position::START)).await?.position;
     let position = match to {
         ResetTo::Position(position) => Some(position),
         ResetTo::Time(time) => {
-            let first = source.store().first_position_since(&mut conn, time).await?;
+            let first = source.store().first_position_since(&mut conn, time);
+            let first = answered_within(OPERATION_TIME_MAX, first).await?;
             first.map(Position::previous)
         }
     };
@@ -188,16 +204,14 @@ pub async fn rescale<S: EventSource>(
     total: u16,
 ) -> Result<Rescaled, StoreError> {
     Partition::new(0, total).map_err(StoreError::misuse)?;
-    let mut tx = source.begin().await?;
-    match rescale_in(source.store(), &mut tx, projection, total).await {
+    let mut tx = answered(source.begin()).await?;
+    match answered(rescale_in(source.store(), &mut tx, projection, total)).await {
         Ok(rescaled) => {
-            source.commit(tx).await?;
+            answered(source.commit(tx)).await?;
             Ok(rescaled)
         }
         Err(error) => {
-            if let Err(error) = source.rollback(tx).await {
-                debug!(error = &error as &dyn std::error::Error, "the rollback failed");
-            }
+            roll_back(source, tx, &error).await;
             Err(error)
         }
     }
@@ -226,9 +240,7 @@ pub(crate) async fn complete_rescale<S: EventSource>(
     match drained.await {
         Ok(()) => source.commit(tx).await,
         Err(error) => {
-            if let Err(error) = source.rollback(tx).await {
-                debug!(error = &error as &dyn std::error::Error, "the rollback failed");
-            }
+            roll_back(source, tx, &error).await;
             Err(error)
         }
     }
@@ -274,6 +286,14 @@ async fn rescale_in<T: ProjectionStore>(
 ///
 /// As [`pause`].
 pub async fn delete<T: ProjectionStore>(
+    store: &T,
+    conn: &mut T::Connection,
+    projection: &ProjectionName,
+) -> Result<bool, StoreError> {
+    answered_within(OPERATION_TIME_MAX, delete_in(store, conn, projection)).await
+}
+
+async fn delete_in<T: ProjectionStore>(
     store: &T,
     conn: &mut T::Connection,
     projection: &ProjectionName,

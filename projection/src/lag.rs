@@ -5,6 +5,8 @@ use es::{
     ProjectionName, StoreError,
 };
 
+use crate::limits::answered;
+
 /// How far one partition of a projection is behind the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartitionLag {
@@ -48,9 +50,9 @@ pub async fn lag<S: EventSource>(
     source: &S,
     projection: &ProjectionName,
 ) -> Result<Vec<PartitionLag>, StoreError> {
-    let mut conn = source.acquire().await?;
-    let checkpoints = source.store().checkpoints(&mut conn, projection).await?;
-    let horizon = source.store().horizon(&mut conn, Position::START).await?;
+    let mut conn = answered(source.acquire()).await?;
+    let checkpoints = answered(source.store().checkpoints(&mut conn, projection)).await?;
+    let horizon = answered(source.store().horizon(&mut conn, Position::START)).await?;
     source.release(conn);
     let lag = |PartitionCheckpoint { partition, position }| PartitionLag {
         partition,

@@ -325,7 +325,7 @@ where
                 return Ok(Step::Passed);
             };
             drop(slot);
-            if batch.as_ref().is_err_and(no_answer) {
+            if batch.as_ref().is_err_and(|error| no_answer(error)) {
                 self.pace.took_too_long(self.pace.limit().events_max());
             }
             batch.map_err(|error| self.store(error))?

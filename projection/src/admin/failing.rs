@@ -7,9 +7,10 @@ use es::{
     ProjectionName, ProjectionStore, ReadLimit, StoreError,
 };
 use thiserror::Error;
-use tracing::{debug, warn};
+use tracing::warn;
 
 use super::in_next_epoch;
+use crate::limits::{answered, roll_back};
 
 /// Why an event could not be skipped. Nothing was changed.
 #[derive(Debug, Error)]
@@ -71,24 +72,23 @@ pub async fn skip_failing<S: EventSource>(
 ) -> Result<Position, SkipFailingError> {
     let store = source.store();
     // The log is read outside the transaction, as always.
-    let mut conn = source.acquire().await?;
-    let partitions = store.partitions(&mut conn, projection).await?;
+    let mut conn = answered(source.acquire()).await?;
+    let partitions = answered(store.partitions(&mut conn, projection)).await?;
     let position = failing_position(&partitions, projection, partition)?;
     let (filter, limit) = (EventFilter::default(), ReadLimit::new(NonZeroU32::MIN));
-    let read = store.read_below(&mut conn, position.previous(), position, &filter, limit).await?;
+    let read = store.read_below(&mut conn, position.previous(), position, &filter, limit);
+    let read = answered(read).await?;
     source.release(conn);
     let event = read.events.into_iter().next().ok_or_else(|| SkipFailingError::MissingEvent {
         projection: projection.clone(),
         position,
     })?;
 
-    let mut tx = source.begin().await?;
-    match skip_in(store, &mut tx, projection, partition, &event).await {
-        Ok(()) => source.commit(tx).await?,
+    let mut tx = answered(source.begin()).await?;
+    match answered(skip_in(store, &mut tx, projection, partition, &event)).await {
+        Ok(()) => answered(source.commit(tx)).await?,
         Err(error) => {
-            if let Err(error) = source.rollback(tx).await {
-                debug!(error = &error as &dyn std::error::Error, "the rollback failed");
-            }
+            roll_back(source, tx, &error).await;
             return Err(error);
         }
     }

@@ -11,9 +11,10 @@ use es::{
 };
 use thiserror::Error;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::handler_error::error_text;
+use crate::limits::{NOTE_TIME_MAX, OPERATION_TIME_MAX, answered, answered_within, roll_back};
 use crate::user_code::{contained, failed_in};
 use crate::{EventContext, HandlerError, HandlerPanicked, HandlerTimedOut, Projection};
 
@@ -105,8 +106,9 @@ pub async fn dead_letters<S: EventSource>(
     after: Position,
     count_max: u32,
 ) -> Result<Vec<DeadLetter>, StoreError> {
-    let mut conn = source.acquire().await?;
-    let letters = source.store().dead_letters(&mut conn, projection, after, count_max).await?;
+    let mut conn = answered(source.acquire()).await?;
+    let letters = source.store().dead_letters(&mut conn, projection, after, count_max);
+    let letters = answered(letters).await?;
     source.release(conn);
     Ok(letters)
 }
@@ -192,12 +194,22 @@ where
 ///
 /// # Errors
 ///
-/// Whatever the store says; roll the transaction back.
+/// Whatever the store says; roll the transaction back. [`StoreError::ConnectionLost`] if there was
+/// no answer for ten minutes: drop the transaction.
 ///
 /// # Cancel safety
 ///
 /// Dropping the future leaves the transaction in doubt: roll it back.
 pub async fn skip<T: ProjectionStore>(
+    store: &T,
+    conn: &mut T::Connection,
+    projection: &ProjectionName,
+    position: Position,
+) -> Result<bool, DeadLetterError> {
+    answered_within(OPERATION_TIME_MAX, skip_in(store, conn, projection, position)).await
+}
+
+async fn skip_in<T: ProjectionStore>(
     store: &T,
     conn: &mut T::Connection,
     projection: &ProjectionName,
@@ -248,9 +260,9 @@ where
     P: Projection<S::Connection>,
 {
     async fn queue(&self) -> Result<Vec<DeadLetter>, StoreError> {
-        let (store, mut conn) = (self.source.store(), self.source.acquire().await?);
+        let (store, mut conn) = (self.source.store(), answered(self.source.acquire()).await?);
         let queue = store.dead_letter_queue(&mut conn, &self.name, self.stream, RETRIED_MAX);
-        let letters = queue.await?;
+        let letters = answered(queue).await?;
         self.source.release(conn);
         Ok(letters)
     }
@@ -263,10 +275,11 @@ where
         let events = self.events_of(&letters).await?;
         let Locked { mut tx, partition, checkpoint } =
             self.begin_locked(self.time_max.saturating_add(TIME_MARGIN)).await?;
-        let now = store.dead_letter_queue(&mut tx, &self.name, self.stream, RETRIED_MAX).await?;
+        let now = store.dead_letter_queue(&mut tx, &self.name, self.stream, RETRIED_MAX);
+        let now = answered(now).await?;
         let now = now.iter().map(|letter| letter.position);
         if !now.take(events.len()).eq(events.iter().map(PersistedEvent::position)) {
-            source.rollback(tx).await?;
+            answered(source.rollback(tx)).await?;
             return Ok(Tried::Changed);
         }
         let (started, mut handled) = (Instant::now(), Vec::new());
@@ -290,18 +303,16 @@ where
                 return Ok(Tried::Failed(letter, error));
             }
             let failed = failed_in(source, &mut tx, error).await;
-            if let Err(error) = source.rollback(tx).await {
-                debug!(error = &error as &dyn Error, "the rollback failed");
-            }
+            roll_back(source, tx, &*failed.error).await;
             if !failed.is_undone() {
                 return Ok(Tried::Failed(letter, failed.error));
             }
             let (projection, position) = (self.name.clone(), letter.position);
             return Err(DeadLetterError::Undone { projection, position, source: failed.error });
         }
-        source.check_open(&mut tx).await?;
-        store.remove_dead_letters(&mut tx, &self.name, &handled).await?;
-        source.commit(tx).await?;
+        answered(source.check_open(&mut tx)).await?;
+        answered(store.remove_dead_letters(&mut tx, &self.name, &handled)).await?;
+        answered(source.commit(tx)).await?;
         Ok(Tried::Handled(handled.len()))
     }
 
@@ -332,12 +343,14 @@ where
     async fn replace(&self, letter: &DeadLetter) -> Result<(), DeadLetterError> {
         let (source, store) = (self.source, self.source.store());
         let Locked { mut tx, .. } = self.begin_locked(TRANSACTION_TIME_MAX).await?;
-        let queue = store.dead_letter_queue(&mut tx, &self.name, self.stream, RETRIED_MAX).await?;
+        let queue = store.dead_letter_queue(&mut tx, &self.name, self.stream, RETRIED_MAX);
+        let queue = answered(queue).await?;
         if queue.iter().any(|queued| queued.position == letter.position) {
-            store.put_dead_letters(&mut tx, &self.name, std::slice::from_ref(letter)).await?;
+            let letter = std::slice::from_ref(letter);
+            answered(store.put_dead_letters(&mut tx, &self.name, letter)).await?;
         }
         // If it is not there, somebody else has handled or skipped it: it must not come back.
-        Ok(source.commit(tx).await?)
+        Ok(answered(source.commit(tx)).await?)
     }
 
     /// Begins a transaction, and locks the checkpoint of the stream's partition in it.
@@ -350,11 +363,14 @@ where
         time_max: Duration,
     ) -> Result<Locked<S::Transaction>, DeadLetterError> {
         for _ in 0..CHANGES_MAX {
-            let mut tx = self.source.begin_within(time_max).await?;
-            if let Some((partition, checkpoint)) = self.lock_in(&mut tx).await? {
+            let mut tx = answered(self.source.begin_within(time_max)).await?;
+            // The database's own limit is the first.
+            let locked =
+                answered_within(time_max.saturating_add(NOTE_TIME_MAX), self.lock_in(&mut tx));
+            if let Some((partition, checkpoint)) = locked.await? {
                 return Ok(Locked { tx, partition, checkpoint });
             }
-            self.source.rollback(tx).await?;
+            answered(self.source.rollback(tx)).await?;
         }
         Err(changed("the number of partitions has").into())
     }
@@ -384,12 +400,12 @@ where
         &self,
         letters: &[DeadLetter],
     ) -> Result<Vec<PersistedEvent>, DeadLetterError> {
-        let (store, mut conn) = (self.source.store(), self.source.acquire().await?);
+        let (store, mut conn) = (self.source.store(), answered(self.source.acquire()).await?);
         let (limit, all) = (ReadLimit::new(NonZeroU32::MIN), EventFilter::default());
         let (mut events, mut bytes) = (Vec::new(), 0);
         for letter in letters {
             let (after, position) = (letter.position.previous(), letter.position);
-            let read = store.read_below(&mut conn, after, position, &all, limit).await?;
+            let read = answered(store.read_below(&mut conn, after, position, &all, limit)).await?;
             let Some(event) = read.events.into_iter().next() else {
                 self.source.release(conn);
                 let projection = self.name.clone();

@@ -8,6 +8,7 @@ use es::{
     ProjectionState, ProjectionStore, ReadLimit, StoreError, WorkerId,
 };
 
+use crate::limits::answered;
 use crate::observe;
 
 /// How a projection is doing.
@@ -97,9 +98,9 @@ impl ProjectionStatus {
 ///
 /// Cancel safe: it only reads.
 pub async fn status<S: EventSource>(source: &S) -> Result<Vec<ProjectionStatus>, StoreError> {
-    let mut conn = source.acquire().await?;
-    let states = source.store().projections(&mut conn).await?;
-    let horizon = source.store().horizon(&mut conn, Position::START).await?;
+    let mut conn = answered(source.acquire()).await?;
+    let states = answered(source.store().projections(&mut conn)).await?;
+    let horizon = answered(source.store().horizon(&mut conn, Position::START)).await?;
     let mut all = Vec::with_capacity(states.len());
     for state in states {
         all.push(look_at(source.store(), &mut conn, state, &horizon).await?);
@@ -121,13 +122,13 @@ pub async fn status_of<S: EventSource>(
     source: &S,
     projection: &ProjectionName,
 ) -> Result<Option<ProjectionStatus>, StoreError> {
-    let mut conn = source.acquire().await?;
-    let states = source.store().projections(&mut conn).await?;
+    let mut conn = answered(source.acquire()).await?;
+    let states = answered(source.store().projections(&mut conn)).await?;
     let Some(state) = states.into_iter().find(|state| state.name == *projection) else {
         source.release(conn);
         return Ok(None);
     };
-    let horizon = source.store().horizon(&mut conn, Position::START).await?;
+    let horizon = answered(source.store().horizon(&mut conn, Position::START)).await?;
     let found = look_at(source.store(), &mut conn, state, &horizon).await?;
     source.release(conn);
     Ok(Some(found))
@@ -139,17 +140,17 @@ async fn look_at<T: ProjectionStore>(
     state: ProjectionState,
     horizon: &Horizon,
 ) -> Result<ProjectionStatus, StoreError> {
-    let workers = store.workers(conn, &state.name).await?;
-    let counts = store.dead_letter_counts(conn, &state.name).await?;
+    let workers = answered(store.workers(conn, &state.name)).await?;
+    let counts = answered(store.dead_letter_counts(conn, &state.name)).await?;
     let mut partitions = Vec::new();
-    for partition in store.partitions(conn, &state.name).await? {
+    for partition in answered(store.partitions(conn, &state.name)).await? {
         let lag = horizon.end.distance_from(partition.position);
         let held_back = horizon.end.distance_from(horizon.position.max(partition.position));
         observe::lag(&state.name, partition.partition, lag);
         let filter = EventFilter::default().with_partition(partition.partition);
         let limit = ReadLimit::new(std::num::NonZeroU32::MIN);
-        let next =
-            store.read_below(conn, partition.position, horizon.position, &filter, limit).await?;
+        let next = store.read_below(conn, partition.position, horizon.position, &filter, limit);
+        let next = answered(next).await?;
         let oldest_unhandled = next.events.first().map(es::PersistedEvent::created_at);
         let mine = counts.iter().find(|(index, _)| *index == partition.partition.index());
         let dead_letters = mine.map_or(0, |(_, count)| *count);

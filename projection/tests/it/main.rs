@@ -6,6 +6,7 @@ mod interposed;
 mod operators;
 mod runner;
 mod silence;
+mod silent_operators;
 mod simulation;
 mod watched;
 
