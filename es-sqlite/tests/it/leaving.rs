@@ -55,7 +55,7 @@ async fn a_worker_that_stops_while_it_waits_for_the_file_is_out_of_the_count() {
             execute(&mut other, "rollback").await.expect("the file is free");
         };
         let both = async { tokio::join!(worker.run(stop.clone()), play) };
-        let (ended, ()) = timeout(PATIENCE, both).await.expect("it stops");
+        let (ended, ()) = Box::pin(timeout(PATIENCE, both)).await.expect("it stops");
         ended.expect("it stops when it is told to");
         // Longer than a statement that nobody waits for any more would wait for the file.
         sleep(HELD / 2).await;
