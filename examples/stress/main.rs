@@ -150,8 +150,8 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let result = match arguments.database_url.split_once(':') {
-        Some(("postgres" | "postgresql", _)) => start::<Postgres>(arguments).await,
-        Some(("mysql" | "mariadb", _)) => start::<MySql>(arguments).await,
+        Some(("postgres" | "postgresql", _)) => Box::pin(start::<Postgres>(arguments)).await,
+        Some(("mysql" | "mariadb", _)) => Box::pin(start::<MySql>(arguments)).await,
         Some(("sqlite", _)) => start::<Sqlite>(arguments).await,
         _ => Err(anyhow::anyhow!(
             "{:?} is not the URL of a database this program knows: write postgres://…, mysql://… or \
