@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use es::conformance::{Conn, Harness};
-use es::{Event, EventFilter, EventSource, PersistedEvent, Position, ProjectionName, StreamId};
+use es::{
+    Event, EventFilter, EventSource, PersistedEvent, Position, ProjectionName, StoreError, StreamId,
+};
 use futures_util::future::join;
 use tokio_util::sync::CancellationToken;
 
@@ -168,7 +170,10 @@ where
         stage.wait_until_all_is_handled(&name).await;
         stage.wait_until_rebuilt(&name).await;
         let beyond = log[11].position().saturating_add(1_000_000);
-        reset(ResetTo::Position(beyond)).await.expect_err("it lies beyond the log");
+        let error = reset(ResetTo::Position(beyond)).await.expect_err("it lies beyond the log");
+        assert!(matches!(error, StoreError::Misuse { .. }), "{error:?}");
+        let says = error.to_string();
+        assert!(says.contains("reset to a position up to the horizon"), "{says}");
         stop.cancel();
     };
     let (ended, ()) = join(worker.run(stop.clone()), play).await;
