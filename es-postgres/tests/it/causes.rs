@@ -181,15 +181,20 @@ async fn a_pool_without_a_free_connection_says_so() {
     let store = Fixture::new(PgHarness::new()).await;
     let pool = PgPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(Duration::from_millis(50))
+        .acquire_timeout(Duration::from_millis(500))
         .connect_with(store.harness.options())
         .await
         .expect("a pool");
     let source = PgSource::new(pool, store.harness.store());
-    let tx = source.begin().await.expect("the only connection");
+    let mut tx = source.begin().await.expect("the only connection");
+    let projection = es::ProjectionName::new("p").expect("a valid name");
+    // It looks at the log on another connection than the operator's.
+    let to = projection::admin::ResetTo::Position(es::Position::from(1_u32));
+    let reset = projection::admin::reset(&source, &mut tx, &projection, to).await;
     for error in [
         source.begin().await.expect_err("none is free"),
         source.acquire().await.expect_err("none is free"),
+        reset.expect_err("none is free"),
     ] {
         assert!(matches!(error, StoreError::PoolTimedOut { .. }), "{error:?}");
         assert!(error.is_retryable());
