@@ -24,7 +24,7 @@ impl MemoryConnection {
     /// One is open already.
     pub fn begin(&mut self) -> Result<(), StoreError> {
         if self.transaction.is_some() {
-            return Err(misuse("a transaction is open already"));
+            return Err(misuse("a transaction is open already: commit it or roll it back first"));
         }
         self.transaction = Some(lock(&self.state).begin());
         Ok(())
@@ -70,7 +70,11 @@ impl MemoryConnection {
     /// No transaction is open, or it has no savepoint.
     pub fn rollback_to_savepoint(&mut self) -> Result<(), StoreError> {
         let transaction = self.transaction.as_mut().ok_or_else(no_transaction)?;
-        if transaction.return_to_savepoint() { Ok(()) } else { Err(misuse("no savepoint is set")) }
+        if transaction.return_to_savepoint() {
+            Ok(())
+        } else {
+            Err(misuse("no savepoint is set: set one first"))
+        }
     }
 
     pub(super) fn check_open(&self) -> Result<(), StoreError> {
@@ -138,9 +142,9 @@ impl Drop for MemoryConnection {
 }
 
 fn no_transaction() -> StoreError {
-    misuse("no transaction is open")
+    misuse("no transaction is open: begin one first")
 }
 
 fn misuse(what: &'static str) -> StoreError {
-    StoreError::database(what)
+    StoreError::misuse(what)
 }

@@ -109,3 +109,21 @@ fn an_error_is_noted_as_every_database_takes_it() {
     let most = "x".repeat(ERROR_BYTES_MAX);
     assert_eq!(error_text(&most), most);
 }
+
+#[test]
+fn what_the_memory_store_is_misused_for_is_not_called_a_refusal_of_the_database() {
+    let mut conn = es::memory::MemoryStore::default().connect();
+    let mut errors = vec![
+        conn.commit().expect_err("none is open"),
+        conn.rollback().expect_err("none is open"),
+        conn.savepoint().expect_err("none is open"),
+    ];
+    conn.begin().expect("none is open");
+    errors.push(conn.begin().expect_err("one is open"));
+    errors.push(conn.rollback_to_savepoint().expect_err("none is set"));
+    for error in errors {
+        assert!(matches!(error, es::StoreError::Misuse { .. }), "{error:?}");
+        let says = error.to_string();
+        assert!(says.ends_with(" first"), "it says what to do: {says}");
+    }
+}
