@@ -299,7 +299,7 @@ async fn a_pool_without_a_free_connection_says_so() {
     let store = Fixture::new(MySqlHarness::new()).await;
     let pool = sqlx::mysql::MySqlPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(Duration::from_millis(500))
+        .acquire_timeout(Duration::from_secs(2))
         .connect_with(store.harness.options())
         .await
         .expect("a pool");

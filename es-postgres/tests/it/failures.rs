@@ -212,7 +212,7 @@ async fn a_pool_without_a_free_connection_is_retryable() {
     let store = Fixture::new(PgHarness::new()).await;
     let pool = sqlx::postgres::PgPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(Duration::from_millis(500))
+        .acquire_timeout(Duration::from_secs(2))
         .connect_with(store.harness.options())
         .await
         .expect("a pool");
