@@ -127,7 +127,8 @@ impl<S: Backend> Contender for Ours<S> {
         let projection = Arc::new(Counting::<S>::new(work, None)?);
         let source = Arc::new(self.source.clone());
         let started = Instant::now();
-        let connections_max = NonZeroUsize::new(2 * usize::from(self.partitions)).unwrap_or(NonZeroUsize::MIN);
+        let connections_max =
+            NonZeroUsize::new(2 * usize::from(self.partitions)).unwrap_or(NonZeroUsize::MIN);
         let processor = Processor::new(source)
             .with_projection(Arc::clone(&projection))
             .with_assigned(Partition::split(self.partitions)?)

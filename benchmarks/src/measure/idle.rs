@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use es_postgres::PgSource;
 use es::Partition;
+use es_postgres::PgSource;
 use projection::Processor;
 use tokio_util::sync::CancellationToken;
 
