@@ -92,11 +92,11 @@ pub use self::options::ProjectionOptions;
 /// its worker keeps it, so that no other fails on the same event, and the other partitions go on.
 /// [`operator::status`] and [`Processor::health`] show what it failed with; it is tried again after
 /// [`operator::resume`] or [`operator::reset`], or when its worker is started again (not if the event
-/// killed the processes that handled it), and [`operator::skip_failing`] lets it past. A checkpoint that
-/// lies beyond the log, or went back, makes it stand still, too. A partition that cannot go on for
-/// any other reason (a server that is away, full or read-only, an event that cannot be read) tries
-/// again by itself, for as long as it takes. Nothing that happens to one partition stops another, or
-/// the worker.
+/// killed the processes that handled it), and [`operator::skip_failing`] lets it past. A checkpoint
+/// that lies beyond the log, or went back, makes it stand still, too. A partition that cannot go on
+/// for any other reason (a server that is away, full or read-only, an event that cannot be read)
+/// tries again by itself, for as long as it takes. Nothing that happens to one partition stops
+/// another, or the worker.
 ///
 /// # Connections
 ///
@@ -149,7 +149,8 @@ impl<S: EventSource> Processor<S> {
     /// Handles these partitions of its projections, and no others, without a lease: each process is
     /// told its own, such as by the number of its pod in a Kubernetes `StatefulSet`. All have the
     /// same total: a projection with another number of partitions needs a processor of its own. A
-    /// partition that nobody is told is handled by nobody.
+    /// partition that nobody is told is handled by nobody, and a processor that is told none waits
+    /// to be stopped.
     ///
     /// While the projection is paused, and when it is to be given another number of partitions and
     /// this one has come to the barrier, the processor waits. Started for a number of partitions
@@ -196,8 +197,8 @@ impl<S: EventSource> Processor<S> {
     /// How long a stop may take: a handler to finish, its batch to be committed. 20 seconds unless
     /// set. What is not done by then is dropped, and handled by the next run: the attempt does not
     /// count if the database lets it be taken back within a second more. To give its partitions up,
-    /// a worker takes up to six seconds more. Choose less than what stops the process by force, such
-    /// as Kubernetes' grace period of 30 seconds.
+    /// a worker takes up to six seconds more. Choose less than what stops the process by force,
+    /// such as Kubernetes' grace period of 30 seconds.
     ///
     /// A handler that blocks its thread and never awaits cannot be dropped.
     #[must_use]
@@ -221,8 +222,8 @@ impl<S: EventSource> Processor<S> {
     /// # Errors
     ///
     /// A worker ends only for what no wait can cure, found when it registers its projections: a
-    /// schema that is missing or of another version, a filter with an impossible name. Never because
-    /// of an event, a partition, or a server that is away.
+    /// schema that is missing or of another version, a filter with an impossible name. Never
+    /// because of an event, a partition, or a server that is away.
     ///
     /// A processor that was [told its partitions](Processor::with_assigned) ends for any
     /// [`ProcessorError`], once all its partitions have finished their batch; never because the

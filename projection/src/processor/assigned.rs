@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use super::backoff::Backoff;
 use super::ownership::Ownership;
@@ -36,8 +36,13 @@ pub(super) async fn run_assigned<S: EventSource>(
     until: Until,
     shutdown: CancellationToken,
 ) -> Result<(), ProcessorError> {
-    if let [one] = assigned.as_slice() {
-        return run_one(settings, one, until, shutdown).await;
+    match assigned.as_slice() {
+        [one] => return run_one(settings, one, until, shutdown).await,
+        [] if until == Until::Shutdown => {
+            warn!("it was told no partition of any projection, and waits to be stopped");
+            shutdown.cancelled().await;
+        }
+        _ => {}
     }
     let stop_all = shutdown.child_token();
     let mut tasks = JoinSet::new();

@@ -82,3 +82,19 @@ async fn a_panic_outside_the_handler_is_an_error_that_names_the_partition() {
         assert_eq!(message, "no policy");
     }
 }
+
+/// A processor that is told nothing does nothing until it is stopped: a process that runs one does
+/// not end as if its work were done.
+#[tokio::test(start_paused = true)]
+async fn a_processor_that_is_told_no_partition_waits_to_be_stopped() {
+    let recorder = Recorder::new(Arc::new(MemoryHarness), "p");
+    let processor = Processor::new(Arc::new(MemoryStore::default())).with_projection(recorder);
+    let processor = processor.with_assigned([]);
+    let stop = CancellationToken::new();
+    let day = std::time::Duration::from_hours(24);
+    let early = tokio::time::timeout(day, processor.run(stop.clone())).await;
+    assert!(early.is_err(), "{early:?}");
+    stop.cancel();
+    processor.run(stop.clone()).await.expect("it was stopped");
+    processor.run_until_caught_up(stop).await.expect("there is nothing to do");
+}
