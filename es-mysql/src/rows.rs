@@ -45,7 +45,6 @@ impl Numbered {
             Value::Integer(number) => query.bind(*number),
             Value::Text(text) => query.bind(text.as_deref()),
             Value::Flag(flag) => query.bind(*flag),
-            Value::Time(time) => query.bind(time.naive_utc()),
         })
     }
 }

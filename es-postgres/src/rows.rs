@@ -47,7 +47,6 @@ fn bind<'q>(query: PgQuery<'q>, values: &'q [Value<'_>]) -> PgQuery<'q> {
         Value::Integer(number) => query.bind(*number),
         Value::Text(text) => query.bind(text.as_deref()),
         Value::Flag(flag) => query.bind(*flag),
-        Value::Time(time) => query.bind(*time),
     })
 }
 

@@ -32,7 +32,6 @@ impl SqliteEventStore {
             Value::Integer(number) => query.bind(*number),
             Value::Text(text) => query.bind(text.as_deref().map(str::to_owned)),
             Value::Flag(flag) => query.bind(*flag),
-            Value::Time(time) => query.bind(time.timestamp_micros()),
         })
     }
 }

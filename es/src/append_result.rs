@@ -6,7 +6,8 @@ use crate::position::Position;
 use crate::stream_id::StreamId;
 use crate::version::Version;
 
-/// What one append stored, now or when it was first made: just its own events, in order, never none.
+/// What one append stored, now or when it was first made: just its own events, in order, never
+/// none.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AppendResult {
     events: Vec<PersistedEvent>,

@@ -43,9 +43,10 @@ pub struct Event {
 impl Event {
     /// An event whose payload is bytes in any encoding, created now, with a new version 7 id.
     ///
-    /// The event type obeys the same rule as the parts of a [`StreamId`](crate::stream_id::StreamId).
-    /// The payload may have up to [`PAYLOAD_BYTES_MAX`](crate::invalid_append::PAYLOAD_BYTES_MAX) bytes, which
-    /// the append checks.
+    /// The event type obeys the same rule as the parts of a
+    /// [`StreamId`](crate::stream_id::StreamId). The payload may have up to
+    /// [`PAYLOAD_BYTES_MAX`](crate::invalid_append::PAYLOAD_BYTES_MAX) bytes, which the append
+    /// checks.
     pub fn new(
         event_type: impl AsRef<str>,
         payload: impl Into<Bytes>,
@@ -102,8 +103,8 @@ impl Event {
     /// Sets the id that all events of one conversation share: a UUID, a ULID, `req_42`, or whatever
     /// else the application has.
     ///
-    /// It obeys the same rule as the parts of a [`StreamId`](crate::stream_id::StreamId), as the two
-    /// other ids do.
+    /// It obeys the same rule as the parts of a [`StreamId`](crate::stream_id::StreamId), as the
+    /// two other ids do.
     pub fn with_correlation_id(self, id: impl AsRef<str>) -> Result<Self, InvalidEvent> {
         let correlation_id = Some(identifier("correlation id", id.as_ref())?);
         Ok(Event { correlation_id, ..self })

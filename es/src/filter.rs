@@ -10,9 +10,9 @@ use crate::persisted_event::PersistedEvent;
 /// Which events a reader of the log wants; the default wants all.
 ///
 /// The conditions are applied by the database, so what is not wanted is not shipped. Every
-/// condition that was set must hold; a set of names holds if it contains the event's. Names obey the
-/// same rule as the parts of a [`StreamId`](crate::stream_id::StreamId): one that no event can have is an error
-/// of the read, [`StoreError::InvalidFilter`].
+/// condition that was set must hold; a set of names holds if it contains the event's. Names obey
+/// the same rule as the parts of a [`StreamId`](crate::stream_id::StreamId): one that no event can
+/// have is an error of the read, [`StoreError::InvalidFilter`].
 ///
 /// ```
 /// use es::{EventFilter, Partition};

@@ -4,8 +4,8 @@
 //!
 //! The root is for those who write services: what is appended ([`Event`], [`StreamId`],
 //! [`ExpectedVersion`]) and what comes back ([`AppendResult`], [`Stream`], [`PersistedEvent`]), by the
-//! methods of [`EventStore`]; how the log is read ([`EventFilter`], [`ReadLimit`], [`EventBatch`]); what
-//! can go wrong ([`AppendError`], [`StoreError`]). How large things may be says [`limits`].
+//! methods of [`EventStore`]; how the log is read ([`EventFilter`], [`ReadLimit`], [`EventBatch`]);
+//! what can go wrong ([`AppendError`], [`StoreError`]). How large things may be says [`limits`].
 //!
 //! [`adapter`] is for those who bring another database, and is not covered by semver: the contracts it
 //! fulfils, and the decisions that all share, such as what a rejected append means

@@ -181,9 +181,9 @@ impl PersistedEvent {
         self.event.created_at
     }
 
-    /// When the event was written, to the microsecond, in UTC, by the database's clock; `None` of the
-    /// events that an append gives back, for it does not ask. Later positions may have earlier times,
-    /// by as long as appends take or the clock is set back.
+    /// When the event was written, to the microsecond, in UTC, by the database's clock; `None` of
+    /// the events that an append gives back, for it does not ask. Later positions may have earlier
+    /// times, by as long as appends take or the clock is set back.
     pub fn recorded_at(&self) -> Option<DateTime<Utc>> {
         self.recorded_at
     }
@@ -202,7 +202,8 @@ impl PersistedEvent {
     }
 }
 
-/// What was appended, to append it elsewhere: with the same id, ids, times of its writer and metadata.
+/// What was appended, to append it elsewhere: with the same id, ids, times of its writer and
+/// metadata.
 impl From<PersistedEvent> for Event {
     fn from(event: PersistedEvent) -> Self {
         event.event
@@ -272,5 +273,36 @@ impl SharedStrings {
             Some(last) if **last == *string => Arc::clone(last),
             _ => Arc::clone(self.last_aggregate_id.insert(string.into())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_that_is_no_text_is_an_error_and_no_panic() {
+        let record = |metadata: &'static [u8]| EventRecord {
+            global_position: 1,
+            bounded_context: "c",
+            aggregate_type: "t",
+            aggregate_id: "i",
+            aggregate_version: 1,
+            event_id: Uuid::nil(),
+            event_type: "E",
+            event_version: 1,
+            payload: Bytes::new(),
+            metadata: Some(Bytes::from_static(metadata)),
+            correlation_id: None,
+            causation_id: None,
+            trace_id: None,
+            created_at: DateTime::UNIX_EPOCH,
+            recorded_at: DateTime::UNIX_EPOCH,
+        };
+        let read =
+            |metadata| PersistedEvent::from_record(record(metadata), &mut SharedStrings::default());
+        assert_eq!(read(b"{}").unwrap().metadata(), Some("{}"));
+        let error = read(b"\xff").unwrap_err();
+        assert!(matches!(error, StoreError::Corrupt { .. }), "{error:?}");
     }
 }

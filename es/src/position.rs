@@ -36,7 +36,8 @@ impl Position {
         Position((self.0 - 1).max(0))
     }
 
-    /// How many positions lie after `earlier`, up to and including this one; 0 if it is not earlier.
+    /// How many positions lie after `earlier`, up to and including this one; 0 if it is not
+    /// earlier.
     pub fn distance_from(self, earlier: Position) -> u64 {
         u64::try_from(self.0 - earlier.0).unwrap_or(0)
     }

@@ -23,8 +23,8 @@ pub use value::Value;
 
 /// An event store that keeps what belongs to projections in tables of the same database.
 ///
-/// As in [`EventStore`](crate::EventStore), no method begins, commits or rolls back. Dropping a future leaves its
-/// statement done or not.
+/// As in [`EventStore`](crate::EventStore), no method begins, commits or rolls back. Dropping a
+/// future leaves its statement done or not.
 pub trait RowStore: EventLog {
     /// Sends a statement that changes rows, with values for its placeholders in order; gives how
     /// many rows it has changed or found to be as they should be.

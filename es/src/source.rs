@@ -121,7 +121,7 @@ pub trait EventSource: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// Whose fault an error is that code of the user returned, as far as the error and its causes
-    /// say; `None` if they say nothing. Most is said by [`cause`](crate::cause::cause); an adapter adds its
-    /// driver's errors, whichever of them shows in the chain.
+    /// say; `None` if they say nothing. Most is said by [`cause`](crate::cause::cause); an adapter
+    /// adds its driver's errors, whichever of them shows in the chain.
     fn cause(&self, error: &(dyn Error + 'static)) -> Option<Cause>;
 }

@@ -23,10 +23,11 @@ use crate::version::{ExpectedVersion, Version, VersionRange};
 ///
 /// # Cancel safety
 ///
-/// Dropping the future of a read changes nothing in the database. Dropping the future of an `append`
-/// leaves it open whether the events were written to the transaction; roll the transaction back,
-/// or, outside one, repeat the append with the same events. In both cases the connection may be in
-/// the middle of an answer, and whether it can be used again depends on the driver: see the adapter.
+/// Dropping the future of a read changes nothing in the database. Dropping the future of an
+/// `append` leaves it open whether the events were written to the transaction; roll the transaction
+/// back, or, outside one, repeat the append with the same events. In both cases the connection may
+/// be in the middle of an answer, and whether it can be used again depends on the driver: see the
+/// adapter.
 pub trait EventStore: EventLog {
     /// Appends `events` to `stream` if it is at the `expected` version: all of them or none.
     ///
@@ -120,8 +121,8 @@ pub trait EventStore: EventLog {
     }
 
     /// Checks that the schema in the database is the one this library needs, and that this user has
-    /// all rights to it. Processors do this when they start; a service that appends should, too, or,
-    /// if its user has no rights to the tables of the projections,
+    /// all rights to it. Processors do this when they start; a service that appends should, too,
+    /// or, if its user has no rights to the tables of the projections,
     /// [`check_log_schema`](EventStore::check_log_schema).
     ///
     /// # Errors
@@ -135,8 +136,8 @@ pub trait EventStore: EventLog {
         self.check_tables(conn)
     }
 
-    /// As [`check_schema`](EventStore::check_schema), for a user that only appends and reads: looks at
-    /// the tables of the events, and not at those of the projections.
+    /// As [`check_schema`](EventStore::check_schema), for a user that only appends and reads: looks
+    /// at the tables of the events, and not at those of the projections.
     ///
     /// # Errors
     ///

@@ -3,8 +3,8 @@
 use es::PartitionState;
 use es::adapter::{Epoch, PartitionSeed};
 
-/// An epoch that no partition of the projection has ever had: a worker that holds one from before, of a
-/// partition that may be gone, cannot commit.
+/// An epoch that no partition of the projection has ever had: a worker that holds one from before,
+/// of a partition that may be gone, cannot commit.
 pub(crate) fn next_epoch(partitions: &[PartitionState]) -> Epoch {
     partitions.iter().map(|partition| partition.epoch).max().unwrap_or_default().next()
 }

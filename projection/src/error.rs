@@ -131,7 +131,8 @@ impl ProcessorError {
 
 /// So many different events were parked one after the other, without one that could be handled in
 /// between, that it is not the events' fault: a read model that is out of step, a bad release. The
-/// next one is tried again, with pauses that grow to between 10 and 20 seconds, until one can be handled.
+/// next one is tried again, with pauses that grow to between 10 and 20 seconds, until one can be
+/// handled.
 #[derive(Debug, Error)]
 #[error(
     "{parked} events in a row could not be handled, so something else than the events is at fault: \

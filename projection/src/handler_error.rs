@@ -110,8 +110,8 @@ pub struct HandlerPanicked {
     pub message: String,
 }
 
-/// A handler took longer than it may. Its future was dropped and its connection closed; what becomes
-/// of the event is up to the projection's [`FailurePolicy`](crate::FailurePolicy).
+/// A handler took longer than it may. Its future was dropped and its connection closed; what
+/// becomes of the event is up to the projection's [`FailurePolicy`](crate::FailurePolicy).
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error(
     "the handler took longer than {time_max:?}: let it do less, or raise the limit with \

@@ -1,9 +1,9 @@
 //! Exactly-once projections over an event store.
 //!
 //! A [`Projection`] turns events into rows. A [`Processor`] runs projections: it reads a batch of
-//! events, handles them in a transaction, moves the checkpoint in that same transaction, and commits.
-//! Start it in as many processes as you like: each claims its share of the partitions by lease.
-//! [`operator`] is what an operator does: look, pause, reset, rescale, retry dead letters.
+//! events, handles them in a transaction, moves the checkpoint in that same transaction, and
+//! commits. Start it in as many processes as you like: each claims its share of the partitions by
+//! lease. [`operator`] is what an operator does: look, pause, reset, rescale, retry dead letters.
 //!
 //! **In the same database, effects are exactly once**: rows and checkpoint commit together, and
 //! a second worker on the same partition finds the checkpoint moved and rolls back. **Effects

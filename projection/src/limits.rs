@@ -16,8 +16,8 @@ use crate::handler_error::chain;
 /// How long a note for operators may take, or a question about what went wrong.
 pub(crate) const NOTE_TIME_MAX: Duration = Duration::from_secs(5);
 
-/// How long an operator's question may take. The database ends what takes longer in a transaction of
-/// the library's a little earlier, and says so on a connection that can go on.
+/// How long an operator's question may take. The database ends what takes longer in a transaction
+/// of the library's a little earlier, and says so on a connection that can go on.
 pub(crate) const ANSWER_TIME_MAX: Duration = TRANSACTION_TIME_MAX.saturating_add(NOTE_TIME_MAX);
 
 /// How long what an operator does may take if it waits for batches that are being handled, in a

@@ -1,5 +1,5 @@
-//! The names of what is measured, with the facade [`metrics`](https://docs.rs/metrics) if the crate's
-//! feature `metrics` is on.
+//! The names of what is measured, with the facade [`metrics`](https://docs.rs/metrics) if the
+//! crate's feature `metrics` is on.
 //!
 //! All are set by the process that runs the projections; nothing has to ask for a status. Those of
 //! a partition and of the log are set by a [worker](crate::Processor) at each of its polls. Once a

@@ -1,5 +1,5 @@
-//! What is counted, with the facade `metrics` if its feature is on; nothing otherwise. The names are
-//! those of the module [`metrics`](crate::metrics).
+//! What is counted, with the facade `metrics` if its feature is on; nothing otherwise. The names
+//! are those of the module [`metrics`](crate::metrics).
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! What an operator does: look, pause, reset, rescale, skip an event, see to dead letters. Safe while
-//! workers run.
+//! What an operator does: look, pause, reset, rescale, skip an event, see to dead letters. Safe
+//! while workers run.
 //!
 //! Whatever is changed here, every partition of the projection gets a new epoch in the same
 //! transaction. So a batch that was read before cannot be committed after, no worker needs to be

@@ -17,9 +17,9 @@ use std::time::Duration;
 /// resets the projection or skips the event.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub enum FailurePolicy {
-    /// The partition stands still at the event, until an operator lets it go on. A processor that was
-    /// [told its partitions](crate::Processor::with_assigned) stops with an error that names the
-    /// event, and so does one that [catches up](crate::Processor::run_until_caught_up).
+    /// The partition stands still at the event, until an operator lets it go on. A processor that
+    /// was [told its partitions](crate::Processor::with_assigned) stops with an error that names
+    /// the event, and so does one that [catches up](crate::Processor::run_until_caught_up).
     #[default]
     Stop,
     /// The event is tried again, then as [`Stop`](FailurePolicy::Stop).

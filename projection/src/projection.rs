@@ -15,8 +15,9 @@ use crate::policy::FailurePolicy;
 /// moves the checkpoint. It must not commit or roll that transaction back, and it must return the
 /// database's errors, wrapped as it likes: some of them end the transaction.
 ///
-/// It may take [`ProjectionOptions::with_time_max`](crate::ProjectionOptions::with_time_max), a minute unless set;
-/// then its future is dropped. A panic is contained. Neither stops another partition.
+/// It may take [`ProjectionOptions::with_time_max`](crate::ProjectionOptions::with_time_max), a
+/// minute unless set; then its future is dropped. A panic is contained. Neither stops another
+/// partition.
 ///
 /// One value handles all partitions of a process, side by side, hence `&self`. An `Arc` of a
 /// projection is one, too.
@@ -32,7 +33,8 @@ pub trait Projection<C: Send>: Send + Sync + 'static {
         EventFilter::default()
     }
 
-    /// What becomes of an event that cannot be handled; unless overridden, its partition stands still.
+    /// What becomes of an event that cannot be handled; unless overridden, its partition stands
+    /// still.
     fn failure_policy(&self) -> FailurePolicy {
         FailurePolicy::default()
     }
@@ -45,10 +47,10 @@ pub trait Projection<C: Send>: Send + Sync + 'static {
     /// # Errors
     ///
     /// Any error rolls the transaction back, and so does a panic. One that the database caused (a
-    /// deadlock, a lost connection, a full disk) is tried again, however it is wrapped: the driver's
-    /// error is looked for in the chain of causes, and where nothing is found the transaction is
-    /// asked whether it is still alive. What becomes of the event after any other is said by
-    /// [`failure_policy`](Projection::failure_policy); [`Permanent`](crate::Permanent) and
+    /// deadlock, a lost connection, a full disk) is tried again, however it is wrapped: the
+    /// driver's error is looked for in the chain of causes, and where nothing is found the
+    /// transaction is asked whether it is still alive. What becomes of the event after any other is
+    /// said by [`failure_policy`](Projection::failure_policy); [`Permanent`](crate::Permanent) and
     /// [`Retryable`](crate::Retryable) say which it is.
     fn handle(
         &self,

@@ -23,8 +23,8 @@ pub enum Rescaled {
     Unknown,
 }
 
-/// Gives a projection the number of partitions it is draining for, if it still is, and all have come
-/// to the barrier.
+/// Gives a projection the number of partitions it is draining for, if it still is, and all have
+/// come to the barrier.
 pub(crate) async fn complete_rescale<S: EventSource>(
     source: &S,
     projection: &ProjectionName,

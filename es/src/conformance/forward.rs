@@ -1,8 +1,9 @@
 //! Forwards what a store for tests does not change.
 
-/// Implements [`ProjectionStore`](crate::projection_store::ProjectionStore) for a wrapper by forwarding to a field:
-/// for stores in tests that break or watch something else. With `through method`, each call goes
-/// through that method of the wrapper, which takes the call's name and its future.
+/// Implements [`ProjectionStore`](crate::projection_store::ProjectionStore) for a wrapper by
+/// forwarding to a field: for stores in tests that break or watch something else. With `through
+/// method`, each call goes through that method of the wrapper, which takes the call's name and its
+/// future.
 #[macro_export]
 macro_rules! forward_projection_store {
     ($wrapper:ty => $field:ident $(, through $hook:ident)?) => {

@@ -69,7 +69,8 @@ impl<H: Harness> Fixture<H> {
     }
 }
 
-/// The one who claimed last moves the checkpoint; the owner before cannot, though it is where it was.
+/// The one who claimed last moves the checkpoint; the owner before cannot, though it is where it
+/// was.
 pub async fn a_stale_epoch_cannot_save<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     store.register("p", Partition::ALL).await.expect("new");

@@ -24,8 +24,8 @@ pub struct Column {
     pub kind: Kind,
 }
 
-/// Names every statement, with its file below an adapter's `sql/projections/` and the columns of its
-/// answer: the only list of them.
+/// Names every statement, with its file below an adapter's `sql/projections/` and the columns of
+/// its answer: the only list of them.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! each_statement {
@@ -92,7 +92,6 @@ macro_rules! statement_list {
         /// A statement about projections, of which each adapter has a file of SQL.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         #[expect(missing_docs, reason = "each file says what its statement does")]
-        #[non_exhaustive]
         pub enum Statement {
             $($name,)*
         }
@@ -121,15 +120,14 @@ macro_rules! statement_list {
     (sql [$directory:literal] $($name:ident $file:literal $columns:tt;)*) => {
         |statement: $crate::adapter::Statement| match statement {
             $($crate::adapter::Statement::$name => include_str!(concat!($directory, $file)),)*
-            other => unreachable!("{other:?} is of another version of this library"),
         }
     };
 }
 
 each_statement!(declare);
 
-/// An adapter's SQL files, as a function from [`Statement`](crate::adapter::Statement) to the file's
-/// text: the directory is relative to the file this is written in, and ends with a slash.
+/// An adapter's SQL files, as a function from [`Statement`](crate::adapter::Statement) to the
+/// file's text: the directory is relative to the file this is written in, and ends with a slash.
 #[macro_export]
 macro_rules! projection_sql {
     ($directory:literal) => {
@@ -153,8 +151,8 @@ impl<T> PerStatement<T> {
     }
 }
 
-/// A statement's SQL with the names of a store's tables in the places that its file leaves for them,
-/// each as `quoted` writes it.
+/// A statement's SQL with the names of a store's tables in the places that its file leaves for
+/// them, each as `quoted` writes it.
 pub fn with_tables(sql: &str, tables: &TableNames, quoted: impl Fn(&SqlName) -> String) -> String {
     let (workers, dead_letters) = (tables.workers(), tables.dead_letters());
     let places = [

@@ -3,8 +3,6 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-
 use crate::checkpoint::{Epoch, ProjectionName};
 use crate::partition::Partition;
 use crate::position::Position;
@@ -19,8 +17,6 @@ pub enum Value<'a> {
     Text(Option<Cow<'a, str>>),
     /// True or false.
     Flag(bool),
-    /// A point in time; what it has beyond microseconds is cut off.
-    Time(DateTime<Utc>),
 }
 
 impl<'a> From<&'a str> for Value<'a> {
@@ -85,11 +81,5 @@ integers! {
 impl From<bool> for Value<'_> {
     fn from(flag: bool) -> Self {
         Value::Flag(flag)
-    }
-}
-
-impl From<DateTime<Utc>> for Value<'_> {
-    fn from(time: DateTime<Utc>) -> Self {
-        Value::Time(time)
     }
 }

@@ -53,8 +53,8 @@ where
     assert_eq!(stage.handled("p").await.len(), 30 - 7);
 }
 
-/// The event at which a partition waits has not ended its process: after a new start, with a handler
-/// that is mended, it is handled.
+/// The event at which a partition waits has not ended its process: after a new start, with a
+/// handler that is mended, it is handled.
 pub async fn an_event_that_waits_after_many_others_is_tried_by_the_next_process<H: Harness>(
     harness: H,
 ) where

@@ -303,8 +303,8 @@ where
     assert!(error.contains("3 processes ended"), "{error}");
 }
 
-/// Once in a batch and three times with the event alone: a process of its own, as far as the library
-/// can tell, dies in its handler.
+/// Once in a batch and three times with the event alone: a process of its own, as far as the
+/// library can tell, dies in its handler.
 async fn die_in_the_handler<H: Harness>(stage: &Stage<H>, fated: &Arc<Fated<H>>) {
     for death in 1..=4 {
         let processor = stage.processor(fated);
@@ -387,7 +387,8 @@ where
     assert_eq!(calls_until_parked(harness, Fate::Permanent).await, 2);
 }
 
-/// An error that the handler calls retryable does not count, until it has failed too often in a row.
+/// An error that the handler calls retryable does not count, until it has failed too often in a
+/// row.
 pub async fn a_retryable_error_of_the_handlers_does_not_count<H: Harness>(harness: H)
 where
     H::Source: Clone,

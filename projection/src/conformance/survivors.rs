@@ -126,8 +126,8 @@ impl<H: Harness> Projection<Conn<H>> for Counting<H> {
     }
 }
 
-/// A worker that stood still while its projection was set back calls no handler in the epoch that is
-/// over, although its checkpoint is where it left it.
+/// A worker that stood still while its projection was set back calls no handler in the epoch that
+/// is over, although its checkpoint is where it left it.
 pub async fn no_handler_is_called_in_an_epoch_that_is_over<H: Harness>(harness: H)
 where
     H::Source: Clone,

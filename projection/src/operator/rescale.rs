@@ -11,8 +11,8 @@ use crate::transaction::ended;
 /// happens meanwhile.
 ///
 /// A multiple of the present number is there at once. Processors that were
-/// [told their partitions](crate::Processor::with_assigned) stop with an error once there is another
-/// number: start them with the new one.
+/// [told their partitions](crate::Processor::with_assigned) stop with an error once there is
+/// another number: start them with the new one.
 ///
 /// # Errors
 ///

@@ -13,8 +13,8 @@ use crate::limits::{OPERATION_TIME_MAX, answered, answered_within};
 pub enum ResetTo {
     /// Everything after this position is handled again; [`Position::START`] for everything.
     Position(Position),
-    /// Everything from the first event on that was recorded at this time or later, by the database's
-    /// clock. Without an index on the time, the log is read up to there.
+    /// Everything from the first event on that was recorded at this time or later, by the
+    /// database's clock. Without an index on the time, the log is read up to there.
     Time(DateTime<Utc>),
 }
 
@@ -23,14 +23,14 @@ pub enum ResetTo {
 /// handler can do without.
 ///
 /// Until a partition comes to where it was, [`EventContext::replaying`](crate::EventContext) is
-/// set. A time or a position other than the start needs a second connection. Dead letters after that
-/// position are deleted: their events will be delivered again. A barrier
-/// that the projection was coming to for another number of partitions is given up.
+/// set. A time or a position other than the start needs a second connection. Dead letters after
+/// that position are deleted: their events will be delivered again. A barrier that the projection
+/// was coming to for another number of partitions is given up.
 ///
 /// # Errors
 ///
-/// As [`pause`](super::pause), and [`StoreError::Misuse`] for a position past the horizon: events that appear
-/// before it would be skipped.
+/// As [`pause`](super::pause), and [`StoreError::Misuse`] for a position past the horizon: events
+/// that appear before it would be skipped.
 ///
 /// # Cancel safety
 ///

@@ -61,7 +61,8 @@ async fn set_paused<T: ProjectionStore>(
 
 /// Forgets a projection: checkpoints, workers, dead letters. Not what it has written, which is the
 /// caller's, in the same transaction. A worker that still runs it does not make it again; one that
-/// is started later does, and begins at the start of the log. `false` if there is no such projection.
+/// is started later does, and begins at the start of the log. `false` if there is no such
+/// projection.
 ///
 /// # Errors
 ///

@@ -53,10 +53,10 @@ pub enum SkipFailingError {
     Store(#[from] StoreError),
 }
 
-/// Lets a partition past the event that it fails at: the event becomes a dead letter, with the error
-/// that was noted last, and the partition goes on after it. Later events of its stream queue
-/// after it; [`retry`](super::retry) handles them once the handler can, and
-/// [`skip`](super::skip) drops the letter. Other partitions are not held up. Safe while workers run.
+/// Lets a partition past the event that it fails at: the event becomes a dead letter, with the
+/// error that was noted last, and the partition goes on after it. Later events of its stream queue
+/// after it; [`retry`](super::retry) handles them once the handler can, and [`skip`](super::skip)
+/// drops the letter. Other partitions are not held up. Safe while workers run.
 ///
 /// Gives the position of the event.
 ///

@@ -77,8 +77,8 @@ where
     }
 
     /// A leased partition waits for whatever the store needs; an assigned one tells who started it.
-    /// What was written outside a transaction, and a filter that no event can pass, are nothing that
-    /// time heals.
+    /// What was written outside a transaction, and a filter that no event can pass, are nothing
+    /// that time heals.
     pub(super) fn store_failed(&self, source: StoreError) -> Interruption {
         let is_final =
             matches!(source, StoreError::NoTransaction { .. } | StoreError::InvalidFilter { .. });

@@ -27,8 +27,8 @@ where
     S: EventSource,
     P: Projection<S::Connection>,
 {
-    /// Handles `events` and moves the checkpoint to `through`. Gives how many events the handler was
-    /// given: those after a dead letter are not its own.
+    /// Handles `events` and moves the checkpoint to `through`. Gives how many events the handler
+    /// was given: those after a dead letter are not its own.
     pub(super) async fn handle(
         &self,
         tx: &mut S::Transaction,

@@ -1,4 +1,5 @@
-//! Handlers that do not give their thread back: no future can be dropped there, and no limit be kept.
+//! Handlers that do not give their thread back: no future can be dropped there, and no limit be
+//! kept.
 
 use std::sync::Arc;
 

@@ -13,8 +13,8 @@ pub(super) struct Gauges {
 }
 
 impl Gauges {
-    /// Sets the lag of each of a projection's partitions, and once to 0 that of those which are gone
-    /// since: nobody sets it after that, and an alarm on what it was last would never end.
+    /// Sets the lag of each of a projection's partitions, and once to 0 that of those which are
+    /// gone since: nobody sets it after that, and an alarm on what it was last would never end.
     pub(super) fn set_lags(
         &mut self,
         projection: &ProjectionName,

@@ -84,10 +84,10 @@ impl ProjectionOptions {
 
     /// How long the handler may take for a batch, and for an event that is handled on its own; 60
     /// seconds unless set, 10 ms at least. A handler that takes longer is dropped with its
-    /// transaction, and the events of the batch are handled one by one, those of the next in smaller
-    /// batches. It is also how long the processor waits for an answer of the database, and how long
-    /// the database lets a statement of the transaction, or a pause between two, last: if the
-    /// process hangs or cannot be reached, its partition is free after a lease and this time.
+    /// transaction, and the events of the batch are handled one by one, those of the next in
+    /// smaller batches. It is also how long the processor waits for an answer of the database, and
+    /// how long the database lets a statement of the transaction, or a pause between two, last: if
+    /// the process hangs or cannot be reached, its partition is free after a lease and this time.
     ///
     /// A handler that blocks its thread and never awaits cannot be dropped. The database ends its
     /// transaction, and another worker takes its partition over, after about a lease more;

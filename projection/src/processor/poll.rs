@@ -118,7 +118,8 @@ impl<S: EventSource> WorkerRun<'_, S> {
         self.carry_out(plan, projection, &partitions).await
     }
 
-    /// Says that this worker is there, keeps the partitions that stand still, and gives what it sees.
+    /// Says that this worker is there, keeps the partitions that stand still, and gives what it
+    /// sees.
     async fn heartbeat(&self, state: &ProjectionState) -> Result<Seen, StoreError> {
         let Settings { process, id, lease, .. } = self.settings;
         let (source, store) = (&*process.source, process.source.store());

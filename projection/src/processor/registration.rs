@@ -10,9 +10,10 @@ use es::{CheckpointError, EventSource, EventStore, Partition, ProjectionName, St
 /// Where the first epoch is drawn from: numbers that every client of the database shows exactly.
 const EPOCHS: Range<i64> = 1..1 << 52;
 
-/// As [`register_checkpoint`](es::adapter::CheckpointStore::register_checkpoint), but a new projection begins
-/// in an epoch that no projection of its name has had. If one was deleted before, a worker may still
-/// hold a partition of that one, in one of its epochs: it must not take the new one for it.
+/// As [`register_checkpoint`](es::adapter::CheckpointStore::register_checkpoint), but a new
+/// projection begins in an epoch that no projection of its name has had. If one was deleted before,
+/// a worker may still hold a partition of that one, in one of its epochs: it must not take the new
+/// one for it.
 pub(super) async fn register<T: ProjectionStore>(
     store: &T,
     conn: &mut T::Connection,

@@ -1,9 +1,10 @@
 //! An attempt that was cut off: its partition is another's, and its process lives.
 //!
-//! Who takes a partition over finds an attempt that has begun and not ended, and cannot tell a process
-//! that died from one that the database was lost to. So the process that lives says so: it takes its
-//! attempt back, in the other's epoch, as soon as it learns that the partition is lost, which is
-//! within a third of a lease of the database's return. The other waits for that before it counts.
+//! Who takes a partition over finds an attempt that has begun and not ended, and cannot tell a
+//! process that died from one that the database was lost to. So the process that lives says so: it
+//! takes its attempt back, in the other's epoch, as soon as it learns that the partition is lost,
+//! which is within a third of a lease of the database's return. The other waits for that before it
+//! counts.
 
 use std::error::Error;
 use std::future::pending;

@@ -22,8 +22,8 @@ pub(crate) enum RescalePlan {
 /// A multiple of the present number splits every partition in place: partition *i* of N is exactly
 /// *i*, *i* + N, *i* + 2N… of the multiple, so each takes the checkpoint of the one it was part of.
 /// For any other number the partitions must be at one position, a barrier no lower than where any
-/// of them has ever come: everything up to there is handled, by one or another. If they are not, the
-/// barrier is set, and the same question is asked again when they are there.
+/// of them has ever come: everything up to there is handled, by one or another. If they are not,
+/// the barrier is set, and the same question is asked again when they are there.
 ///
 /// `partitions` are those of the projection, by index, and none of them moves meanwhile.
 pub(crate) fn plan_rescale(
