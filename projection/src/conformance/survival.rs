@@ -26,6 +26,10 @@ use crate::{
 /// No clause waits longer for anything.
 const PATIENCE: Duration = Duration::from_mins(1);
 
+/// Longer than a busy machine stands still: the clauses count calls, and an event whose lease ran
+/// out is called once more.
+const LEASE: Duration = Duration::from_secs(12);
+
 /// What the handler does instead of returning, with number 3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
@@ -136,7 +140,7 @@ where
         options: ProjectionOptions,
     ) -> Processor<H::Source> {
         Processor::new(Arc::clone(&self.source))
-            .with_lease(Duration::from_secs(2))
+            .with_lease(LEASE)
             .with_poll_interval(Duration::from_millis(20))
             .with_stop_time_max(Duration::from_millis(500))
             .with_projection_options(Arc::clone(projection), options)

@@ -19,7 +19,7 @@ use crate::operator::{self, ResetTo};
 use crate::{EventContext, FailurePolicy, HandlerError, Processor, Projection, ProjectionOptions};
 
 /// Long enough for a process to come back in a third of it on a busy machine.
-const LEASE: Duration = Duration::from_millis(1_500);
+const LEASE: Duration = Duration::from_secs(3);
 
 /// As often as the database is lost in the middle of the event: once in its batch, and more often
 /// alone than processes may die there.
