@@ -126,7 +126,7 @@ async fn a_dropped_future_leaves_every_connection_usable() {
     let harness = SqliteHarness::new();
     let options = SqlitePoolOptions::new().max_connections(CONNECTIONS);
     let options = options.acquire_timeout(Duration::from_secs(20));
-    let file = harness.options().synchronous(sqlx::sqlite::SqliteSynchronous::Off);
+    let file = harness.options();
     let pool = options.connect_with(file).await.expect("a file");
     migrate(&pool, &TableNames::default()).await;
     sqlx::raw_sql("create table kept (number integer)").execute(&pool).await.expect("a table");

@@ -1,10 +1,12 @@
 //! SQLite files for the tests, each with the schema that migrate-gen writes.
 
+use std::time::Duration;
+
 use es::conformance::{Conn, Harness};
 use es::{StoreError, StreamId, TableNames};
 use es_sqlite::{SqliteEventStore, SqliteSource, sqlx};
 use migrate_gen::{Database, Schema};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool};
 use tempfile::TempDir;
 
@@ -19,11 +21,15 @@ impl SqliteHarness {
         SqliteHarness { directory: TempDir::new().expect("a temporary directory") }
     }
 
+    /// Without waiting for the disk, and patient with other writers: how busy the machine is must
+    /// not decide over a test.
     pub(crate) fn options(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(self.directory.path().join("events.db"))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Off)
+            .busy_timeout(Duration::from_secs(30))
     }
 
     /// A file with the schema under these names.

@@ -371,25 +371,27 @@ where
             status.partitions.iter().partition(|one| one.state.last_error.is_some());
         let end = others.iter().map(|one| one.state.position).max();
         failed.len() == 1
-            && failed[0].state.owner.is_some()
+            && owners(status).iter().map(|(_, count)| *count).eq([2, 2])
             && others.iter().all(|one| Some(one.state.position) == end && end > Some(3.into()))
     };
     let play = async {
-        stage.wait_until("one partition stands still", stands_still).await;
+        stage
+            .wait_until("one partition stands still, and each worker has its share", stands_still)
+            .await;
         let epochs = |status: &ProjectionStatus| -> Vec<_> {
             let failed = status.partitions.iter().filter(|one| one.state.last_error.is_some());
             failed.map(|one| (one.state.epoch, one.state.owner.clone())).collect()
         };
         let before = epochs(&stage.status().await.expect("it is registered"));
-        let (start, mut lease_left, mut renewals) = (Instant::now(), None, 0);
-        while renewals < 2 {
+        let start = Instant::now();
+        let mut lease_lasts = Duration::ZERO;
+        while lease_lasts < LEASE_THAT_LASTS * 3 / 2 {
             let status = stage.status().await.expect("it is registered");
             assert_eq!(epochs(&status), before, "nobody else takes it over");
             assert_eq!(status.workers.len(), 2, "nobody stops");
             let failed = status.partitions.iter().find(|one| one.state.last_error.is_some());
             let left = failed.and_then(|one| one.state.lease_left);
-            renewals += u32::from(left > lease_left && lease_left.is_some());
-            lease_left = left;
+            lease_lasts = start.elapsed() + left.expect("its lease lasts");
             assert!(start.elapsed() < PATIENCE, "its lease is not renewed");
             tokio::time::sleep(POLL).await;
         }
