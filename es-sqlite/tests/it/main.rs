@@ -6,6 +6,7 @@ mod columns;
 mod connections;
 mod dropped;
 mod ended;
+mod examples;
 mod harness;
 mod leaving;
 mod plans;

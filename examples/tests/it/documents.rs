@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What the blocks are parts of.
-const PROGRAMS: [&str; 2] = [include_str!("../../quickstart.rs"), include_str!("snippets.rs")];
+const PROGRAMS: [&str; 2] =
+    [include_str!("../../../es-sqlite/examples/quickstart.rs"), include_str!("snippets.rs")];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -83,7 +84,7 @@ fn the_readmes_lines_and_its_program_make_a_crate_that_runs() {
     fs::copy(root.join("Cargo.lock"), directory.path().join("Cargo.lock")).expect("copied");
     let output = Command::new(env!("CARGO"))
         .args(["run", "--quiet", "--offline", "--target-dir"])
-        .args(Path::new(env!("CARGO_BIN_EXE_quickstart")).ancestors().nth(2))
+        .args(Path::new(env!("CARGO_BIN_EXE_service")).ancestors().nth(2))
         .current_dir(directory.path())
         .output()
         .expect("cargo starts");

@@ -8,7 +8,6 @@ mod interruption;
 mod mysql;
 mod postgres;
 mod program;
-mod quickstart;
 mod repository;
 mod service;
 mod snippets;
