@@ -130,7 +130,7 @@ fn may_assert_sql_safe(path: &Path) -> bool {
     path.file_name().is_some_and(|name| name == "sql.rs")
         || has_component(path, "tests")
         || has_component(path, "examples")
-        || ["benchmarks", "xtask"].iter().any(|top| path.starts_with(top))
+        || ["benchmarks", "stress", "xtask"].iter().any(|top| path.starts_with(top))
 }
 
 fn check_sql(path: &Path, text: &str) -> Vec<String> {
@@ -245,6 +245,7 @@ mod tests {
         assert_eq!(complaints("examples/telemetry.rs", &text), 0);
         assert_eq!(complaints("es-sqlite/examples/append.rs", &text), 0);
         assert_eq!(complaints("benchmarks/src/run.rs", &text), 0);
+        assert_eq!(complaints("stress/src/run.rs", &text), 0);
     }
 
     #[test]

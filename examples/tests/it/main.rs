@@ -11,6 +11,5 @@ mod program;
 mod repository;
 mod service;
 mod snippets;
-mod stress;
 mod telemetry;
 mod verification;

@@ -47,7 +47,7 @@ impl Faulty for Sqlite {
     }
 
     async fn create_faulty(&self) -> Result<(), sqlx::Error> {
-        let sql = include_str!("../sql/sqlite/faults.sql");
+        let sql = include_str!("../../sql/sqlite/faults.sql");
         sqlx::raw_sql(sql).execute(self.pool()).await.map(drop)
     }
 
@@ -64,7 +64,7 @@ impl Faulty for Sqlite {
         projection: &str,
         event: &PersistedEvent,
     ) -> Result<(), sqlx::Error> {
-        sqlx::query(include_str!("../sql/sqlite/insert_fault_effect.sql"))
+        sqlx::query(include_str!("../../sql/sqlite/insert_fault_effect.sql"))
             .bind(projection)
             .bind(event.id())
             .bind(event.aggregate_id())
@@ -77,7 +77,7 @@ impl Faulty for Sqlite {
 
     /// Not for ever, for nobody can end a statement of another process.
     async fn sleep(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        let sql = include_str!("../sql/sqlite/take_long.sql");
+        let sql = include_str!("../../sql/sqlite/take_long.sql");
         sqlx::query(sql).execute(conn).await.map(drop)
     }
 
@@ -86,7 +86,7 @@ impl Faulty for Sqlite {
     }
 
     async fn noted(&self, projection: &str) -> Result<Vec<SightingRow>, sqlx::Error> {
-        let sql = include_str!("../sql/sqlite/read_fault_effects.sql");
+        let sql = include_str!("../../sql/sqlite/read_fault_effects.sql");
         sqlx::query_as(sql).bind(projection).fetch_all(self.pool()).await
     }
 

@@ -65,7 +65,7 @@ impl Backend for Postgres {
         let migration =
             Schema::new(Database::Postgres).with_tables(self.tables.clone()).to_sql()?;
         sqlx::raw_sql(AssertSqlSafe(migration)).execute(&self.pool).await?;
-        sqlx::raw_sql(include_str!("sql/postgres/schema.sql")).execute(&self.pool).await?;
+        sqlx::raw_sql(include_str!("../sql/postgres/schema.sql")).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -105,7 +105,7 @@ impl Backend for Postgres {
     }
 
     async fn insert_caller_row(conn: &mut PgConnection) -> Result<(), sqlx::Error> {
-        let sql = include_str!("sql/postgres/insert_caller_row.sql");
+        let sql = include_str!("../sql/postgres/insert_caller_row.sql");
         sqlx::query(sql).execute(conn).await.map(drop)
     }
 
@@ -114,7 +114,7 @@ impl Backend for Postgres {
         after: Position,
         events_max: u32,
     ) -> Result<Vec<SightingRow>, sqlx::Error> {
-        sqlx::query_as(include_str!("sql/postgres/read_naively.sql"))
+        sqlx::query_as(include_str!("../sql/postgres/read_naively.sql"))
             .bind(after.get())
             .bind(i64::from(events_max))
             .fetch_all(conn)
@@ -122,14 +122,14 @@ impl Backend for Postgres {
     }
 
     async fn apply(conn: &mut PgConnection, event: &PersistedEvent) -> Result<(), sqlx::Error> {
-        sqlx::query(include_str!("sql/postgres/insert_effect.sql"))
+        sqlx::query(include_str!("../sql/postgres/insert_effect.sql"))
             .bind(event.id())
             .bind(event.aggregate_id())
             .bind(event.version().get())
             .bind(event.position().get())
             .execute(&mut *conn)
             .await?;
-        sqlx::query(include_str!("sql/postgres/upsert_total.sql"))
+        sqlx::query(include_str!("../sql/postgres/upsert_total.sql"))
             .bind(event.aggregate_id())
             .bind(event.version().get())
             .execute(conn)
@@ -142,11 +142,11 @@ impl Backend for Postgres {
     }
 
     async fn effects(&self) -> Result<Vec<SightingRow>, sqlx::Error> {
-        let sql = include_str!("sql/postgres/read_effects.sql");
+        let sql = include_str!("../sql/postgres/read_effects.sql");
         sqlx::query_as(sql).fetch_all(&self.pool).await
     }
 
     async fn totals(&self) -> Result<Vec<(String, i64, i64)>, sqlx::Error> {
-        sqlx::query_as(include_str!("sql/postgres/read_totals.sql")).fetch_all(&self.pool).await
+        sqlx::query_as(include_str!("../sql/postgres/read_totals.sql")).fetch_all(&self.pool).await
     }
 }

@@ -88,7 +88,7 @@ impl Backend for Sqlite {
     async fn create(&self) -> anyhow::Result<()> {
         let migration = Schema::new(Database::Sqlite).to_sql()?;
         sqlx::raw_sql(AssertSqlSafe(migration)).execute(&self.pool).await?;
-        sqlx::raw_sql(include_str!("sql/sqlite/schema.sql")).execute(&self.pool).await?;
+        sqlx::raw_sql(include_str!("../sql/sqlite/schema.sql")).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -117,7 +117,7 @@ impl Backend for Sqlite {
     }
 
     async fn insert_caller_row(conn: &mut SqliteConnection) -> Result<(), sqlx::Error> {
-        let sql = include_str!("sql/sqlite/insert_caller_row.sql");
+        let sql = include_str!("../sql/sqlite/insert_caller_row.sql");
         sqlx::query(sql).execute(conn).await.map(drop)
     }
 
@@ -126,7 +126,7 @@ impl Backend for Sqlite {
         after: Position,
         events_max: u32,
     ) -> Result<Vec<SightingRow>, sqlx::Error> {
-        sqlx::query_as(include_str!("sql/sqlite/read_naively.sql"))
+        sqlx::query_as(include_str!("../sql/sqlite/read_naively.sql"))
             .bind(after.get())
             .bind(events_max)
             .fetch_all(conn)
@@ -134,14 +134,14 @@ impl Backend for Sqlite {
     }
 
     async fn apply(conn: &mut SqliteConnection, event: &PersistedEvent) -> Result<(), sqlx::Error> {
-        sqlx::query(include_str!("sql/sqlite/insert_effect.sql"))
+        sqlx::query(include_str!("../sql/sqlite/insert_effect.sql"))
             .bind(event.id())
             .bind(event.aggregate_id())
             .bind(event.version().get())
             .bind(event.position().get())
             .execute(&mut *conn)
             .await?;
-        sqlx::query(include_str!("sql/sqlite/upsert_total.sql"))
+        sqlx::query(include_str!("../sql/sqlite/upsert_total.sql"))
             .bind(event.aggregate_id())
             .bind(event.version().get())
             .execute(conn)
@@ -154,11 +154,11 @@ impl Backend for Sqlite {
     }
 
     async fn effects(&self) -> Result<Vec<SightingRow>, sqlx::Error> {
-        let sql = include_str!("sql/sqlite/read_effects.sql");
+        let sql = include_str!("../sql/sqlite/read_effects.sql");
         sqlx::query_as(sql).fetch_all(&self.pool).await
     }
 
     async fn totals(&self) -> Result<Vec<(String, i64, i64)>, sqlx::Error> {
-        sqlx::query_as(include_str!("sql/sqlite/read_totals.sql")).fetch_all(&self.pool).await
+        sqlx::query_as(include_str!("../sql/sqlite/read_totals.sql")).fetch_all(&self.pool).await
     }
 }

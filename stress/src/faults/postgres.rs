@@ -28,7 +28,7 @@ impl Faulty for Postgres {
     const SIGNALS: (Signal, Signal) = (Signal::SIGINT, Signal::SIGQUIT);
 
     async fn create_faulty(&self) -> Result<(), sqlx::Error> {
-        let sql = include_str!("../sql/postgres/faults.sql");
+        let sql = include_str!("../../sql/postgres/faults.sql");
         sqlx::raw_sql(sql).execute(self.pool()).await.map(drop)
     }
 
@@ -42,7 +42,7 @@ impl Faulty for Postgres {
         projection: &str,
         event: &PersistedEvent,
     ) -> Result<(), sqlx::Error> {
-        sqlx::query(include_str!("../sql/postgres/insert_fault_effect.sql"))
+        sqlx::query(include_str!("../../sql/postgres/insert_fault_effect.sql"))
             .bind(projection)
             .bind(event.id())
             .bind(event.aggregate_id())
@@ -62,7 +62,7 @@ impl Faulty for Postgres {
     }
 
     async fn noted(&self, projection: &str) -> Result<Vec<SightingRow>, sqlx::Error> {
-        let sql = include_str!("../sql/postgres/read_fault_effects.sql");
+        let sql = include_str!("../../sql/postgres/read_fault_effects.sql");
         sqlx::query_as(sql).bind(projection).fetch_all(self.pool()).await
     }
 
@@ -106,13 +106,13 @@ impl Faulty for Postgres {
     }
 
     async fn disconnect_some(&self) -> Result<u64, sqlx::Error> {
-        let sql = include_str!("../sql/postgres/disconnect_some.sql");
+        let sql = include_str!("../../sql/postgres/disconnect_some.sql");
         let ended: Vec<bool> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
         Ok(u64::try_from(ended.iter().filter(|is_ended| **is_ended).count()).unwrap_or(0))
     }
 
     async fn open_transactions(&self) -> Result<i64, sqlx::Error> {
-        let sql = include_str!("../sql/postgres/count_open_transactions.sql");
+        let sql = include_str!("../../sql/postgres/count_open_transactions.sql");
         sqlx::query_scalar(sql).fetch_one(self.pool()).await
     }
 }

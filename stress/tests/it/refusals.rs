@@ -1,4 +1,4 @@
-//! What the `stress` program refuses before it touches a database.
+//! What the program refuses before it touches a database.
 
 use std::process::Command;
 

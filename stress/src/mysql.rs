@@ -74,7 +74,7 @@ impl Backend for MySql {
         let mut conn = MySqlConnection::connect_with(&self.server).await?;
         sqlx::raw_sql(AssertSqlSafe(migration)).execute(&mut conn).await?;
         conn.close().await?;
-        sqlx::raw_sql(include_str!("sql/mysql/schema.sql")).execute(&self.pool).await?;
+        sqlx::raw_sql(include_str!("../sql/mysql/schema.sql")).execute(&self.pool).await?;
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl Backend for MySql {
     }
 
     async fn insert_caller_row(conn: &mut MySqlConnection) -> Result<(), sqlx::Error> {
-        let sql = include_str!("sql/mysql/insert_caller_row.sql");
+        let sql = include_str!("../sql/mysql/insert_caller_row.sql");
         sqlx::query(sql).execute(conn).await.map(drop)
     }
 
@@ -163,7 +163,7 @@ impl Backend for MySql {
         after: Position,
         events_max: u32,
     ) -> Result<Vec<SightingRow>, sqlx::Error> {
-        sqlx::query_as(include_str!("sql/mysql/read_naively.sql"))
+        sqlx::query_as(include_str!("../sql/mysql/read_naively.sql"))
             .bind(after.get())
             .bind(events_max)
             .fetch_all(conn)
@@ -171,14 +171,14 @@ impl Backend for MySql {
     }
 
     async fn apply(conn: &mut MySqlConnection, event: &PersistedEvent) -> Result<(), sqlx::Error> {
-        sqlx::query(include_str!("sql/mysql/insert_effect.sql"))
+        sqlx::query(include_str!("../sql/mysql/insert_effect.sql"))
             .bind(event.id())
             .bind(event.aggregate_id())
             .bind(event.version().get())
             .bind(event.position().get())
             .execute(&mut *conn)
             .await?;
-        sqlx::query(include_str!("sql/mysql/upsert_total.sql"))
+        sqlx::query(include_str!("../sql/mysql/upsert_total.sql"))
             .bind(event.aggregate_id())
             .bind(event.version().get())
             .execute(conn)
@@ -191,12 +191,12 @@ impl Backend for MySql {
     }
 
     async fn effects(&self) -> Result<Vec<SightingRow>, sqlx::Error> {
-        let sql = include_str!("sql/mysql/read_effects.sql");
+        let sql = include_str!("../sql/mysql/read_effects.sql");
         sqlx::query_as(sql).fetch_all(&self.pool).await
     }
 
     async fn totals(&self) -> Result<Vec<(String, i64, i64)>, sqlx::Error> {
-        sqlx::query_as(include_str!("sql/mysql/read_totals.sql")).fetch_all(&self.pool).await
+        sqlx::query_as(include_str!("../sql/mysql/read_totals.sql")).fetch_all(&self.pool).await
     }
 }
 

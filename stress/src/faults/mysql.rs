@@ -41,7 +41,7 @@ impl Faulty for MySql {
     }
 
     async fn create_faulty(&self) -> Result<(), sqlx::Error> {
-        let sql = include_str!("../sql/mysql/faults.sql");
+        let sql = include_str!("../../sql/mysql/faults.sql");
         sqlx::raw_sql(sql).execute(self.pool()).await?;
         for statement in [
             format!("create user if not exists {USER}"),
@@ -62,7 +62,7 @@ impl Faulty for MySql {
         projection: &str,
         event: &PersistedEvent,
     ) -> Result<(), sqlx::Error> {
-        sqlx::query(include_str!("../sql/mysql/insert_fault_effect.sql"))
+        sqlx::query(include_str!("../../sql/mysql/insert_fault_effect.sql"))
             .bind(projection)
             .bind(event.id())
             .bind(event.aggregate_id())
@@ -82,7 +82,7 @@ impl Faulty for MySql {
     }
 
     async fn noted(&self, projection: &str) -> Result<Vec<SightingRow>, sqlx::Error> {
-        let sql = include_str!("../sql/mysql/read_fault_effects.sql");
+        let sql = include_str!("../../sql/mysql/read_fault_effects.sql");
         sqlx::query_as(sql).bind(projection).fetch_all(self.pool()).await
     }
 
@@ -118,7 +118,7 @@ impl Faulty for MySql {
     }
 
     async fn disconnect_some(&self) -> Result<u64, sqlx::Error> {
-        let sql = include_str!("../sql/mysql/list_some_sessions.sql");
+        let sql = include_str!("../../sql/mysql/list_some_sessions.sql");
         let sessions: Vec<i64> = sqlx::query_scalar(sql).fetch_all(self.pool()).await?;
         let mut ended = 0;
         for session in sessions {
@@ -132,7 +132,7 @@ impl Faulty for MySql {
     }
 
     async fn open_transactions(&self) -> Result<i64, sqlx::Error> {
-        let sql = include_str!("../sql/mysql/count_open_transactions.sql");
+        let sql = include_str!("../../sql/mysql/count_open_transactions.sql");
         sqlx::query_scalar(sql).fetch_one(self.pool()).await
     }
 }

@@ -1,0 +1,3 @@
+//! The program as its users run it: as a process.
+
+mod refusals;
