@@ -134,7 +134,11 @@
 //! Of the capabilities that `es::conformance` lists this store has
 //! `append_inside_transactions_only` and `concurrent_appenders`.
 //!
-//! # Example
+//! # Examples
+//!
+//! In the directory `examples` of this package, one topic each: `append` in your own transaction,
+//! `conflict`, `projection`, `worker`, `read_your_writes`, `import`, `dead_letters`. To run one:
+//! `cargo run -p es-mysql --example mysql_append -- mysql://user@host/empty_database`.
 //!
 //! ```no_run
 //! use es::{Event, EventStore, ExpectedVersion, StreamId};

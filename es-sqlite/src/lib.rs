@@ -40,7 +40,11 @@
 //! The statement whose future was dropped goes on in SQLite, and who takes the connection next waits
 //! until it has ended. One in a transaction of [`SqliteSource`] is interrupted instead.
 //!
-//! # Example
+//! # Examples
+//!
+//! In the directory `examples` of this package, one topic each: `append` in your own transaction,
+//! `conflict`, `projection`, `worker`, `read_your_writes`, `import`, `dead_letters`; and `quickstart`.
+//! To run one: `cargo run -p es-sqlite --example sqlite_append -- target/orders.db`.
 //!
 //! ```
 //! use es::{Event, EventStore, ExpectedVersion, StreamId};

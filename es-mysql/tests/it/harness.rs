@@ -51,12 +51,17 @@ impl MySqlHarness {
         conn
     }
 
-    /// A pool on the database, with its tables.
-    pub(crate) async fn pool(&self) -> MySqlPool {
+    /// The database, without tables.
+    pub(crate) async fn create_database(&self) {
         let mut conn = url().connect().await.expect("the server accepts connections");
         let create = format!("create database {}", self.database);
         sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut conn).await.expect("a new database");
         conn.close().await.expect("it closes");
+    }
+
+    /// A pool on the database, with its tables.
+    pub(crate) async fn pool(&self) -> MySqlPool {
+        self.create_database().await;
         let after_connect = self.after_connect;
         let pool = MySqlPoolOptions::new()
             .max_connections(8)

@@ -7,7 +7,7 @@ use es::{StoreError, StreamId, TableNames};
 use es_postgres::{PgEventStore, PgSource, sqlx};
 use migrate_gen::{Database, Schema};
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
-use sqlx::{AssertSqlSafe, PgConnection, PgPool};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, PgPool};
 
 /// Where a server listens, from the environment `cargo xtask test` sets.
 pub(crate) fn url(variable: &str) -> PgConnectOptions {
@@ -29,6 +29,11 @@ impl PgHarness {
         PgHarness { schema: format!("test_{}_{number}", std::process::id()) }
     }
 
+    /// The name of the schema.
+    pub(crate) fn schema(&self) -> &str {
+        &self.schema
+    }
+
     /// The names of the default tables, in this harness's schema.
     pub(crate) fn tables(&self) -> TableNames {
         TableNames::default().with_schema(self.schema.parse().expect("a valid name"))
@@ -37,6 +42,14 @@ impl PgHarness {
     /// Connections that find this harness's tables without naming the schema, too.
     pub(crate) fn options(&self) -> PgConnectOptions {
         url("ES_POSTGRES_URL").options([("search_path", &self.schema)])
+    }
+
+    /// The schema, without tables.
+    pub(crate) async fn create_schema(&self) {
+        let mut conn = self.options().connect().await.expect("the server accepts connections");
+        let create = AssertSqlSafe(format!("create schema {}", self.schema));
+        sqlx::raw_sql(create).execute(&mut conn).await.expect("a new schema");
+        conn.close().await.expect("it closes");
     }
 
     /// A pool on the schema, with its tables.

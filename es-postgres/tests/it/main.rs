@@ -6,6 +6,7 @@ mod by_hand;
 mod causes;
 mod dropped;
 mod environment;
+mod examples;
 mod failures;
 mod harness;
 mod horizon;

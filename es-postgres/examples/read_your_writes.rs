@@ -1,0 +1,83 @@
+//! Read your writes: wait until a projection has handled what was appended, then read its rows.
+//!
+//! In an empty database:
+//! `cargo run -p es-postgres --example postgres_read_your_writes -- postgres://…`
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Duration;
+
+use es::{Event, EventStore, ExpectedVersion, PersistedEvent, ProjectionName, StreamId};
+use es_postgres::sqlx::{self, AssertSqlSafe, PgConnection, PgPool};
+use es_postgres::{PgEventStore, PgSource};
+use migrate_gen::{Database, Schema};
+use projection::{EventContext, HandlerError, Processor, Projection, WaitError, wait_for};
+use tokio_util::sync::CancellationToken;
+
+const REVENUE: ProjectionName = ProjectionName::from_static("revenue");
+
+struct Revenue;
+
+impl Projection<PgConnection> for Revenue {
+    fn name(&self) -> ProjectionName {
+        REVENUE
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut PgConnection,
+        event: &PersistedEvent,
+        _context: &EventContext,
+    ) -> Result<(), HandlerError> {
+        let total = event.payload_json::<i64>()?;
+        sqlx::query("update revenue set total = total + $1").bind(total).execute(conn).await?;
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let url = std::env::args().nth(1).ok_or("say where: postgres://user@host/empty_database")?;
+    let pool = PgPool::connect(&url).await?;
+    let schema = Schema::new(Database::Postgres).to_sql()?;
+    sqlx::raw_sql(AssertSqlSafe(schema)).execute(&pool).await?;
+    sqlx::raw_sql("create table revenue (total bigint not null)").execute(&pool).await?;
+    sqlx::raw_sql("insert into revenue values (0)").execute(&pool).await?;
+
+    let source = PgSource::new(pool.clone(), PgEventStore::default());
+    let processor = Processor::new(Arc::new(source.clone())).with_projection(Revenue);
+    let shutdown = CancellationToken::new();
+    let stop = shutdown.clone();
+    let running = tokio::spawn(async move { processor.run(stop).await });
+    place(&source, "order-1", 4200, Duration::from_secs(30)).await?;
+    place(&source, "order-2", 800, Duration::from_secs(30)).await?;
+
+    shutdown.cancel();
+    running.await??;
+    place(&source, "order-3", 1000, Duration::from_millis(50)).await
+}
+
+/// What a request does, which must be answered in time.
+async fn place(
+    source: &PgSource,
+    id: &str,
+    total: i64,
+    time_max: Duration,
+) -> Result<(), Box<dyn Error>> {
+    let order = StreamId::new("Sales", "Order", id)?;
+    let placed = [Event::json("OrderPlaced", &total)?];
+    let mut tx = source.pool().begin().await?;
+    let store = PgEventStore::default();
+    let appended = store.append(&mut tx, &order, ExpectedVersion::NoStream, &placed).await?;
+    tx.commit().await?;
+    match wait_for(source, &REVENUE, appended.last_position(), time_max).await {
+        Ok(()) => {
+            let read = sqlx::query_scalar("select total from revenue");
+            let revenue: i64 = read.fetch_one(source.pool()).await?;
+            println!("{id} is placed, revenue {revenue}");
+        }
+        Err(WaitError::TimedOut { .. }) => println!("{id} is placed, revenue follows"),
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}

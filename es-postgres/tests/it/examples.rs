@@ -1,0 +1,106 @@
+//! The programs in `examples/`, run as a reader runs them.
+
+use std::process::Command;
+
+use es_postgres::sqlx::ConnectOptions;
+
+use crate::harness::PgHarness;
+
+/// In a schema of its own.
+async fn printed_by(example: &str) -> String {
+    let harness = PgHarness::new();
+    harness.create_schema().await;
+    let mut url = harness.options().to_url_lossy();
+    // What the options hold is not in the URL that they are made into.
+    url.query_pairs_mut().append_pair("options[search_path]", harness.schema());
+    let output = Command::new(env!("CARGO"))
+        .args(["run", "--quiet", "--offline", "--example", example, "--"])
+        .arg(url.as_str())
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("cargo starts");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test]
+async fn an_append_commits_or_is_undone_with_its_row() {
+    let printed = printed_by("postgres_append").await;
+    let expected = [
+        "order-1: appended as version 1",
+        "order-2: appended as version 1",
+        "order-1: 1 rows, 1 events",
+        "order-2: 0 rows, 0 events",
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_conflict_leaves_the_transaction_usable_and_is_decided_again() {
+    let printed = printed_by("postgres_conflict").await;
+    let expected = [
+        "seen at version 1, but it is at 2",
+        "shipped as version 3",
+        "seen at version 1, but it is at 3",
+        "not shipped: it is on its way already",
+        "conflicts noted: 2",
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_projection_goes_on_where_its_checkpoint_is() {
+    let printed = printed_by("postgres_projection").await;
+    let expected = ["1 orders, revenue 4200", "2 orders, revenue 5000"];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn two_processes_share_the_partitions_until_one_is_killed() {
+    let printed = printed_by("postgres_worker").await;
+    let expected = [
+        "the partitions are worked on by ada, ada, bob, bob",
+        "the partitions are worked on by ada, ada, ada, ada",
+        "100 orders handled once",
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn what_was_written_is_read_or_the_wait_has_an_end() {
+    let printed = printed_by("postgres_read_your_writes").await;
+    let expected = [
+        "order-1 is placed, revenue 4200",
+        "order-2 is placed, revenue 5000",
+        "order-3 is placed, revenue follows",
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_log_is_imported_once_and_keeps_its_order_and_times() {
+    let printed = printed_by("postgres_import").await;
+    let expected = [
+        "3 events imported",
+        "not imported again: event id 0196f3a8-0000-7000-8000-000000000001 is taken: leave out what \
+         was imported before",
+        "order-1 version 1: OrderPlaced at 2025-05-21 09:00:00 UTC",
+        "order-1 version 2: OrderPaid at 2025-05-21 09:05:00 UTC",
+        "order-2 version 1: OrderPlaced at 2025-05-21 09:00:01 UTC",
+        "1 import noted",
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}
+
+#[tokio::test]
+async fn a_dead_letter_waits_with_its_stream_until_the_bug_is_mended() {
+    let printed = printed_by("postgres_dead_letters").await;
+    let expected = [
+        "revenue 800",
+        "order-1, 2 attempts: the payload of event 1 (OrderPlaced) does not decode as the type asked \
+         for: invalid type: string \"4200\", expected i64 at line 1 column 6",
+        "order-1, 0 attempts: waits for the one before it",
+        "Handled(2), revenue 5300",
+    ];
+    assert_eq!(printed.lines().collect::<Vec<_>>(), expected);
+}

@@ -1,0 +1,65 @@
+//! Append in your own transaction: an order's row and its event are both there, or neither.
+//!
+//! In a new file: `cargo run -p es-sqlite --example sqlite_append -- target/orders.db`
+
+use std::error::Error;
+
+use es::{Event, EventStore, ExpectedVersion, StreamId};
+use es_sqlite::SqliteEventStore;
+use es_sqlite::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use es_sqlite::sqlx::{self, AssertSqlSafe, SqliteConnection, SqlitePool};
+use migrate_gen::{Database, Schema};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).ok_or("say where: the path of a new file")?;
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options.journal_mode(SqliteJournalMode::Wal)).await?;
+    // A service has this text in a file of its migrations, written by the command migrate-gen.
+    let schema = Schema::new(Database::Sqlite).to_sql()?;
+    sqlx::raw_sql(AssertSqlSafe(schema)).execute(&pool).await?;
+    let own = "create table orders (id text primary key, total integer not null)";
+    sqlx::raw_sql(own).execute(&pool).await?;
+    let (kept, undone) = (order("order-1")?, order("order-2")?);
+
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+    place(&mut tx, &kept, 4200).await?;
+    tx.commit().await?;
+
+    let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+    place(&mut tx, &undone, 1000).await?;
+    tx.rollback().await?;
+
+    let mut conn = pool.acquire().await?;
+    for order in [kept, undone] {
+        let rows: i64 = sqlx::query_scalar("select count(*) from orders where id = ?")
+            .bind(order.aggregate_id().to_owned())
+            .fetch_one(&mut *conn)
+            .await?;
+        let stream = SqliteEventStore::default().read_stream(&mut conn, &order, ..).await?;
+        println!("{}: {rows} rows, {} events", order.aggregate_id(), stream.len());
+    }
+    Ok(())
+}
+
+/// Begins and commits nothing, so that it can be one step of the caller's work.
+async fn place(
+    conn: &mut SqliteConnection,
+    order: &StreamId,
+    total: i64,
+) -> Result<(), Box<dyn Error>> {
+    sqlx::query("insert into orders (id, total) values (?, ?)")
+        .bind(order.aggregate_id().to_owned())
+        .bind(total)
+        .execute(&mut *conn)
+        .await?;
+    let placed = Event::json("OrderPlaced", &total)?;
+    let store = SqliteEventStore::default();
+    let appended = store.append(conn, order, ExpectedVersion::NoStream, &[placed]).await?;
+    println!("{}: appended as version {}", order.aggregate_id(), appended.to_version());
+    Ok(())
+}
+
+fn order(id: &str) -> Result<StreamId, Box<dyn Error>> {
+    Ok(StreamId::new("Sales", "Order", id)?)
+}

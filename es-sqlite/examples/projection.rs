@@ -1,0 +1,72 @@
+//! A projection: each event becomes a row once, since its checkpoint commits with the rows.
+//!
+//! In a new file: `cargo run -p es-sqlite --example sqlite_projection -- target/orders.db`
+
+use std::error::Error;
+use std::sync::Arc;
+
+use es::{
+    Event, EventFilter, EventStore, ExpectedVersion, PersistedEvent, ProjectionName, StreamId,
+};
+use es_sqlite::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
+use es_sqlite::sqlx::{self, AssertSqlSafe, SqliteConnection, SqlitePool};
+use es_sqlite::{SqliteEventStore, SqliteSource};
+use migrate_gen::{Database, Schema};
+use projection::{EventContext, HandlerError, Processor, Projection};
+use tokio_util::sync::CancellationToken;
+
+/// How many orders there are, and what they are worth.
+struct Revenue;
+
+impl Projection<SqliteConnection> for Revenue {
+    fn name(&self) -> ProjectionName {
+        ProjectionName::from_static("revenue")
+    }
+
+    fn filter(&self) -> EventFilter {
+        EventFilter::default().with_event_types(["OrderPlaced"])
+    }
+
+    async fn handle(
+        &self,
+        conn: &mut SqliteConnection, // in the transaction that moves the checkpoint, too
+        event: &PersistedEvent,
+        _context: &EventContext,
+    ) -> Result<(), HandlerError> {
+        sqlx::query("update revenue set orders = orders + 1, total = total + ?")
+            .bind(event.payload_json::<i64>()?)
+            .execute(conn)
+            .await?;
+        Ok(())
+    }
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let path = std::env::args().nth(1).ok_or("say where: the path of a new file")?;
+    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options.journal_mode(SqliteJournalMode::Wal)).await?;
+    let schema = Schema::new(Database::Sqlite).to_sql()?;
+    sqlx::raw_sql(AssertSqlSafe(schema)).execute(&pool).await?;
+    let own = "create table revenue (orders integer not null, total integer not null)";
+    sqlx::raw_sql(own).execute(&pool).await?;
+    sqlx::raw_sql("insert into revenue values (0, 0)").execute(&pool).await?;
+    let source = Arc::new(SqliteSource::new(pool.clone(), SqliteEventStore::default()));
+
+    for (id, total) in [("order-1", 4200), ("order-2", 800)] {
+        let order = StreamId::new("Sales", "Order", id)?;
+        let events = [Event::json("OrderPlaced", &total)?, Event::json("OrderPaid", &total)?];
+        let mut tx = pool.begin_with("BEGIN IMMEDIATE").await?;
+        let store = SqliteEventStore::default();
+        store.append(&mut tx, &order, ExpectedVersion::NoStream, &events).await?;
+        tx.commit().await?;
+
+        // The second time it goes on where its checkpoint is. A service calls `run` instead.
+        let processor = Processor::new(Arc::clone(&source)).with_projection(Revenue);
+        processor.run_until_caught_up(CancellationToken::new()).await?;
+        let (orders, total): (i64, i64) =
+            sqlx::query_as("select orders, total from revenue").fetch_one(&pool).await?;
+        println!("{orders} orders, revenue {total}");
+    }
+    Ok(())
+}
