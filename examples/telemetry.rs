@@ -30,7 +30,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::SdkTracerProvider;
-use projection::{EventContext, HandlerError, Processor, Projection, wait_for};
+use projection::{EventContext, HandlerError, Operator, Processor, Projection};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, Span, info_span, instrument};
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -112,7 +112,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     for number in 1..=3 {
         let placed = place_order(&pool, &store, number).await?;
         let position = placed.last_position();
-        wait_for(&*source, &Revenue.name(), position, Duration::from_secs(10)).await?;
+        let operator = Operator::new(&*source);
+        operator.wait_for(Revenue.name(), position, Duration::from_secs(10)).await?;
     }
     // The worker sets the gauge of the lag when it polls.
     tokio::time::sleep(POLL_INTERVAL * 10).await;
@@ -164,9 +165,12 @@ fn span_after(event: &PersistedEvent, context: &EventContext) -> Result<Span, Ha
 
 struct Revenue;
 
-impl Projection<SqliteConnection> for Revenue {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new("revenue").expect("a valid name")
+impl Projection for Revenue {
+    type Connection = SqliteConnection;
+
+    fn name(&self) -> &ProjectionName {
+        static NAME: ProjectionName = ProjectionName::from_static("revenue");
+        &NAME
     }
 
     async fn handle(

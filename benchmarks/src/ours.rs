@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use es::{
-    Event, EventFilter, EventStore, ExpectedVersion, Partition, PersistedEvent, Position,
-    ProjectionName, ReadLimit, StreamId, Version,
+    Event, EventFilter, EventStore, ExpectedVersion, Partition, PartitionCount, PersistedEvent,
+    Position, ProjectionName, ReadLimit, StreamId, Version,
 };
 use projection::{BatchContext, EventContext, HandlerError, Processor, Projection};
 use serde::Deserialize;
@@ -31,16 +31,16 @@ const READ_EVENTS: NonZeroU32 = NonZeroU32::new(10_000).expect("it is not zero")
 pub(crate) struct Ours<S> {
     /// The source, whose database is this contender's alone.
     pub(crate) source: S,
-    partitions: u16,
+    partitions: PartitionCount,
 }
 
 impl<S: Backend> Ours<S> {
     pub(crate) async fn open(url: &str, connections: u32) -> anyhow::Result<Self> {
-        Ok(Ours { source: S::open(url, connections).await?, partitions: 1 })
+        Ok(Ours { source: S::open(url, connections).await?, partitions: PartitionCount::ONE })
     }
 
     /// The same, with its projections in as many partitions, side by side.
-    pub(crate) fn with_partitions(&self, partitions: u16) -> Self {
+    pub(crate) fn with_partitions(&self, partitions: PartitionCount) -> Self {
         Ours { source: self.source.clone(), partitions }
     }
 }
@@ -48,7 +48,7 @@ impl<S: Backend> Ours<S> {
 #[async_trait]
 impl<S: Backend> Contender for Ours<S> {
     fn name(&self) -> &'static str {
-        if self.partitions == 1 { OURS } else { "this library, 4 partitions" }
+        if self.partitions == PartitionCount::ONE { OURS } else { "this library, 4 partitions" }
     }
 
     fn events_table(&self) -> &'static str {
@@ -128,10 +128,10 @@ impl<S: Backend> Contender for Ours<S> {
         let source = Arc::new(self.source.clone());
         let started = Instant::now();
         let connections_max =
-            NonZeroUsize::new(2 * usize::from(self.partitions)).unwrap_or(NonZeroUsize::MIN);
+            NonZeroUsize::new(2 * usize::from(self.partitions.get())).unwrap_or(NonZeroUsize::MIN);
         let processor = Processor::new(source)
             .with_projection(Arc::clone(&projection))
-            .with_assigned(Partition::split(self.partitions)?)
+            .with_assigned(Partition::split(self.partitions))
             .with_connections_max(connections_max);
         let run = async move { processor.run_until_caught_up(CancellationToken::new()).await };
         tokio::spawn(run).await??;
@@ -183,9 +183,11 @@ struct Numbered {
     n: u64,
 }
 
-impl<S: Backend> Projection<S::Connection> for Counting<S> {
-    fn name(&self) -> ProjectionName {
-        self.name.clone()
+impl<S: Backend> Projection for Counting<S> {
+    type Connection = S::Connection;
+
+    fn name(&self) -> &ProjectionName {
+        &self.name
     }
 
     async fn handle(

@@ -17,9 +17,12 @@ use tokio_util::sync::CancellationToken;
 /// How many orders there are, and what they are worth.
 struct Revenue;
 
-impl Projection<MySqlConnection> for Revenue {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::from_static("revenue")
+impl Projection for Revenue {
+    type Connection = MySqlConnection;
+
+    fn name(&self) -> &ProjectionName {
+        static NAME: ProjectionName = ProjectionName::from_static("revenue");
+        &NAME
     }
 
     fn filter(&self) -> EventFilter {

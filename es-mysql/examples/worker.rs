@@ -4,30 +4,30 @@
 //! In an empty database: `cargo run -p es-mysql --example mysql_worker -- mysql://…`
 
 use std::error::Error;
-use std::num::NonZeroU16;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use es::{
-    Event, EventStore, ExpectedVersion, PersistedEvent, Position, ProjectionName, StreamId,
-    WorkerId,
+    Event, EventStore, ExpectedVersion, PartitionCount, PersistedEvent, Position, ProjectionName,
+    StreamId, WorkerId,
 };
 use es_mysql::sqlx::{self, AssertSqlSafe, MySqlConnection, MySqlPool};
 use es_mysql::{MySqlEventStore, MySqlSource};
 use migrate_gen::{Database, Schema};
-use projection::{EventContext, HandlerError, Processor, Projection, ProjectionOptions};
-use projection::{operator, wait_for};
+use projection::{EventContext, HandlerError, Operator, Processor, Projection, ProjectionOptions};
 use tokio_util::sync::CancellationToken;
 
-const TOTALS: ProjectionName = ProjectionName::from_static("totals");
-const PARTITIONS: NonZeroU16 = NonZeroU16::new(4).expect("it is not zero");
+static TOTALS: ProjectionName = ProjectionName::from_static("totals");
+const PARTITIONS: PartitionCount = PartitionCount::of(4);
 
 struct Totals;
 
-impl Projection<MySqlConnection> for Totals {
-    fn name(&self) -> ProjectionName {
-        TOTALS
+impl Projection for Totals {
+    type Connection = MySqlConnection;
+
+    fn name(&self) -> &ProjectionName {
+        &TOTALS
     }
 
     async fn handle(
@@ -89,7 +89,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         tx.commit().await?;
         last = appended.last_position();
     }
-    wait_for(&source, &TOTALS, last, Duration::from_secs(30)).await?;
+    Operator::new(&source).wait_for(&TOTALS, last, Duration::from_secs(30)).await?;
     wait_for_owners(&source, ["ada"; 4]).await?;
     drop(ada.stdin.take());
     ada.wait()?;
@@ -106,8 +106,8 @@ fn start(url: &str, name: &str) -> std::io::Result<Child> {
 
 async fn wait_for_owners(source: &MySqlSource, expected: [&str; 4]) -> Result<(), Box<dyn Error>> {
     for _ in 0..600 {
-        let status = operator::status_of(source, &TOTALS).await?;
-        let partitions = status.iter().flat_map(|status| &status.partitions);
+        let all = Operator::new(source).status().await?;
+        let partitions = all.iter().flat_map(|status| &status.partitions);
         let owners = partitions.filter_map(|partition| partition.state.owner.as_ref());
         let mut owners: Vec<&str> = owners.map(WorkerId::as_str).collect();
         owners.sort_unstable();

@@ -168,7 +168,7 @@ impl Outlook {
         let end = self.end.max(complete_through);
         let held_by =
             if position < end { self.open.iter().map(holder).collect() } else { Vec::new() };
-        Horizon { position, end, held_by }
+        Horizon::new(position, end).with_held_by(held_by)
     }
 }
 
@@ -249,11 +249,9 @@ fn announcement(row: &MySqlRow) -> Result<Announcement, StoreError> {
 }
 
 fn holder(announcement: &Announcement) -> HorizonHolder {
-    HorizonHolder {
-        session: format!("connection {}", announcement.connection),
-        application: None,
-        open_for: Some(announcement.age),
-    }
+    let mut holder = HorizonHolder::new(format!("connection {}", announcement.connection));
+    holder.open_for = Some(announcement.age);
+    holder
 }
 
 /// How far the server of a read can see: the first row of `read_window.sql`.

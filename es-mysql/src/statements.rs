@@ -230,7 +230,7 @@ fn filters(filter: &EventFilter) -> String {
         }
     }
     if filter.partition() != Partition::ALL {
-        let (total, index) = (filter.partition().total(), filter.partition().index());
+        let (total, index) = (filter.partition().total().get(), filter.partition().index());
         let _ = write!(sql, " and slot % {total} = {index}");
     }
     sql

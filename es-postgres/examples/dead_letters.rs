@@ -12,7 +12,7 @@ use es_postgres::sqlx::{self, AssertSqlSafe, PgConnection, PgPool};
 use es_postgres::{PgEventStore, PgSource};
 use migrate_gen::{Database, Schema};
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, operator,
+    EventContext, FailurePolicy, HandlerError, Operator, Processor, Projection, Retries,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -21,9 +21,12 @@ struct Revenue {
     is_mended: bool,
 }
 
-impl Projection<PgConnection> for Revenue {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::from_static("revenue")
+impl Projection for Revenue {
+    type Connection = PgConnection;
+
+    fn name(&self) -> &ProjectionName {
+        static NAME: ProjectionName = ProjectionName::from_static("revenue");
+        &NAME
     }
 
     fn failure_policy(&self) -> FailurePolicy {
@@ -70,13 +73,13 @@ async fn main() -> Result<(), Box<dyn Error>> {
     processor.run_until_caught_up(CancellationToken::new()).await?;
     println!("revenue {}", revenue(&pool).await?);
     let mended = Revenue { is_mended: true };
-    for letter in operator::dead_letters(&*source, &mended.name(), Position::START, 100).await? {
+    for letter in Operator::new(&*source).dead_letters(mended.name(), Position::START, 100).await? {
         let error = letter.error.as_deref().unwrap_or("waits for the one before it");
         println!("{}, {} attempts: {error}", letter.stream.aggregate_id(), letter.attempts);
     }
 
-    // In the order of the stream. Who wants to leave one out calls `operator::skip` instead.
-    let retried = operator::retry(&*source, &mended, &first).await?;
+    // In the order of the stream. Who wants to leave one out calls `Operator::skip` instead.
+    let retried = Operator::new(&*source).retry(&mended, &first).await?;
     println!("{retried:?}, revenue {}", revenue(&pool).await?);
     Ok(())
 }

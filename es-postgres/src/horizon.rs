@@ -21,19 +21,19 @@ pub(crate) fn horizon(row: &PgRow) -> Result<Horizon, StoreError> {
     let end: Position = number(row, 0)?;
     let low = row.try_get::<Option<i64>, _>(1).map_err(store_error)?;
     let Some(low) = low else {
-        return Ok(Horizon { position: end, end, held_by: Vec::new() });
+        return Ok(Horizon::new(end, end));
     };
     let position = Position::try_from(low).map_err(|low| {
         StoreError::corrupt(format!("an advisory lock of the events table for position {low}"))
     })?;
     let session: Option<String> = row.try_get(2).map_err(store_error)?;
     let open_for: Option<f64> = row.try_get(4).map_err(store_error)?;
-    let holder = HorizonHolder {
-        session: session.unwrap_or_else(|| "a transaction that has just ended".to_owned()),
-        application: row.try_get(3).map_err(store_error)?,
-        open_for: open_for.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok()),
-    };
-    Ok(Horizon { position, end, held_by: vec![holder] })
+    let session = session.unwrap_or_else(|| "a transaction that has just ended".to_owned());
+    let mut holder = HorizonHolder::new(session);
+    holder.application = row.try_get(3).map_err(store_error)?;
+    let open_for = open_for.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
+    holder.open_for = open_for;
+    Ok(Horizon::new(position, end).with_held_by(vec![holder]))
 }
 
 /// Warns once a minute.

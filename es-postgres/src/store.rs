@@ -256,7 +256,7 @@ fn bind_window<'q>(query: PgQuery<'q>, window: ReadWindow, filter: &'q EventFilt
         .bind(filter.bounded_contexts().map(array))
         .bind(filter.aggregate_types().map(array))
         .bind(filter.event_types().map(array))
-        .bind(i32::from(filter.partition().total()))
+        .bind(i32::from(filter.partition().total().get()))
         .bind(i32::from(filter.partition().index()))
 }
 

@@ -18,9 +18,12 @@ use tokio_util::sync::CancellationToken;
 /// How many orders there are, and what they are worth.
 struct Revenue;
 
-impl Projection<SqliteConnection> for Revenue {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::from_static("revenue")
+impl Projection for Revenue {
+    type Connection = SqliteConnection;
+
+    fn name(&self) -> &ProjectionName {
+        static NAME: ProjectionName = ProjectionName::from_static("revenue");
+        &NAME
     }
 
     fn filter(&self) -> EventFilter {

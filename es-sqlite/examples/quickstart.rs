@@ -10,9 +10,12 @@ use tokio_util::sync::CancellationToken;
 
 struct Revenue;
 
-impl Projection<SqliteConnection> for Revenue {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new("revenue").expect("a valid name")
+impl Projection for Revenue {
+    type Connection = SqliteConnection;
+
+    fn name(&self) -> &ProjectionName {
+        static NAME: ProjectionName = ProjectionName::from_static("revenue");
+        &NAME
     }
 
     async fn handle(

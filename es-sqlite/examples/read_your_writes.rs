@@ -12,16 +12,18 @@ use es_sqlite::sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use es_sqlite::sqlx::{self, AssertSqlSafe, SqliteConnection, SqlitePool};
 use es_sqlite::{SqliteEventStore, SqliteSource};
 use migrate_gen::{Database, Schema};
-use projection::{EventContext, HandlerError, Processor, Projection, WaitError, wait_for};
+use projection::{EventContext, HandlerError, Operator, OperatorError, Processor, Projection};
 use tokio_util::sync::CancellationToken;
 
-const REVENUE: ProjectionName = ProjectionName::from_static("revenue");
+static REVENUE: ProjectionName = ProjectionName::from_static("revenue");
 
 struct Revenue;
 
-impl Projection<SqliteConnection> for Revenue {
-    fn name(&self) -> ProjectionName {
-        REVENUE
+impl Projection for Revenue {
+    type Connection = SqliteConnection;
+
+    fn name(&self) -> &ProjectionName {
+        &REVENUE
     }
 
     async fn handle(
@@ -72,13 +74,13 @@ async fn place(
     let store = SqliteEventStore::default();
     let appended = store.append(&mut tx, &order, ExpectedVersion::NoStream, &placed).await?;
     tx.commit().await?;
-    match wait_for(source, &REVENUE, appended.last_position(), time_max).await {
+    match Operator::new(source).wait_for(&REVENUE, appended.last_position(), time_max).await {
         Ok(()) => {
             let read = sqlx::query_scalar("select total from revenue");
             let revenue: i64 = read.fetch_one(source.pool()).await?;
             println!("{id} is placed, revenue {revenue}");
         }
-        Err(WaitError::TimedOut { .. }) => println!("{id} is placed, revenue follows"),
+        Err(OperatorError::TimedOut { .. }) => println!("{id} is placed, revenue follows"),
         Err(error) => return Err(error.into()),
     }
     Ok(())

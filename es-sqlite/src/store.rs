@@ -127,7 +127,7 @@ impl EventLog for SqliteEventStore {
             .await
             .map_err(store_error)?;
         let position = record::number(&row, 0)?;
-        Ok(Horizon { position, end: position, held_by: Vec::new() })
+        Ok(Horizon::new(position, position))
     }
 
     async fn window(
@@ -146,7 +146,7 @@ impl EventLog for SqliteEventStore {
             .bind(filter.bounded_contexts().map(json_array))
             .bind(filter.aggregate_types().map(json_array))
             .bind(filter.event_types().map(json_array))
-            .bind(filter.partition().total())
+            .bind(filter.partition().total().get())
             .bind(filter.partition().index())
             .fetch(conn);
         record::collect_window(rows, window).await

@@ -11,7 +11,6 @@ pub use crate::error::TransactionEnded;
 pub use crate::event_log::{EventLog, read_below, read_dense};
 pub use crate::invalid_append::validate_append;
 pub use crate::numbered_import::{ImportStatements, NumberedEvent, import_numbered};
-pub use crate::partition::Slot;
 pub use crate::persisted_event::{EventRecord, SharedStrings};
 pub use crate::projection_sql;
 pub use crate::projection_state::{Attempt, PartitionSeed, error_text};
@@ -25,4 +24,5 @@ pub use crate::schema::{
     ColumnKind, FoundSchema, SCHEMA_VERSION, SchemaNeeds, check_log_schema, check_schema,
     check_schema_version,
 };
+pub use crate::slot::Slot;
 pub use crate::source::TRANSACTION_TIME_MAX;

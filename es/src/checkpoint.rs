@@ -10,6 +10,7 @@ use crate::error::StoreError;
 use crate::event_log::EventLog;
 use crate::identifier::{InvalidIdentifier, Name};
 use crate::partition::Partition;
+use crate::partition_count::PartitionCount;
 use crate::position::NegativeNumber;
 use crate::position::Position;
 
@@ -153,9 +154,9 @@ pub enum CheckpointError {
         /// The projection.
         projection: ProjectionName,
         /// The number of partitions it was first started with.
-        stored: u16,
+        stored: PartitionCount,
         /// The number it was now started with.
-        asked: u16,
+        asked: PartitionCount,
     },
 
     /// The row is not there: it was deleted by hand, or the projection was never registered.
@@ -195,12 +196,9 @@ impl CheckpointError {
     /// Refuses a partition of another number than the projection was first started with.
     pub fn check_partition_total(
         projection: &ProjectionName,
-        stored: i64,
+        stored: PartitionCount,
         partition: Partition,
     ) -> Result<(), CheckpointError> {
-        let stored = u16::try_from(stored).map_err(|_| {
-            StoreError::corrupt(format!("projection {projection} has {stored} partitions"))
-        })?;
         if stored == partition.total() {
             return Ok(());
         }

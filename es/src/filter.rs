@@ -15,12 +15,12 @@ use crate::persisted_event::PersistedEvent;
 /// have is an error of the read, [`StoreError::InvalidFilter`].
 ///
 /// ```
-/// use es::{EventFilter, Partition};
+/// use es::{EventFilter, Partition, PartitionCount};
 ///
 /// let orders = EventFilter::default()
 ///     .with_bounded_contexts(["Sales"])
 ///     .with_aggregate_types(["Order", "Basket"])
-///     .with_partition(Partition::new(0, 4)?);
+///     .with_partition(Partition::new(0, PartitionCount::of(4))?);
 /// assert!(!orders.is_unfiltered());
 /// # Ok::<(), es::InvalidPartition>(())
 /// ```

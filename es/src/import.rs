@@ -18,6 +18,7 @@ const CHUNK_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What an import has written.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ImportResult {
     /// How many events.
     pub events: u64,

@@ -12,7 +12,8 @@
 //! ([`adapter::RejectedAppend`]) and how far one read of the log may go ([`adapter::ReadWindow`]).
 //!
 //! Features: `memory` adds `memory::MemoryStore`, a transactional store for unit tests;
-//! `conformance` adds the clauses every store must hold, in the module `conformance`.
+//! `conformance` adds the clauses every store must hold, in the module `conformance`; `serde` lets
+//! events, names, filters and states be written and read, and refuses what cannot be.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod append;
@@ -29,6 +30,7 @@ mod import;
 mod invalid_append;
 mod numbered_import;
 mod partition;
+mod partition_count;
 mod persisted_event;
 mod position;
 mod projection_state;
@@ -37,6 +39,9 @@ mod read;
 mod rejected_append;
 mod rows;
 mod schema;
+#[cfg(feature = "serde")]
+mod serialized;
+mod slot;
 mod source;
 mod store;
 mod stream;
@@ -59,7 +64,8 @@ pub use filter::EventFilter;
 pub use identifier::InvalidIdentifier;
 pub use import::{ImportError, ImportResult};
 pub use invalid_append::InvalidAppend;
-pub use partition::{InvalidPartition, Partition};
+pub use partition::Partition;
+pub use partition_count::{InvalidPartition, PartitionCount};
 pub use persisted_event::{DecodeError, PersistedEvent};
 pub use position::{NegativeNumber, Position};
 pub use projection_state::{DeadLetter, PartitionState, ProjectionState, WorkerId};

@@ -5,5 +5,5 @@ pub use crate::identifier::IDENTIFIER_BYTES_MAX;
 pub use crate::invalid_append::{
     APPEND_BYTES_MAX, APPEND_EVENTS_MAX, METADATA_BYTES_MAX, PAYLOAD_BYTES_MAX,
 };
-pub use crate::partition::SLOT_COUNT;
 pub use crate::projection_state::ERROR_BYTES_MAX;
+pub use crate::slot::SLOT_COUNT;

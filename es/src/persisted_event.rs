@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::event::Event;
-use crate::partition::Slot;
 use crate::position::Position;
+use crate::slot::Slot;
 use crate::stream_id::StreamId;
 use crate::version::Version;
 
@@ -103,6 +103,11 @@ impl PersistedEvent {
     /// The stream it belongs to.
     pub fn stream(&self) -> &StreamId {
         &self.stream
+    }
+
+    /// What was appended.
+    pub fn event(&self) -> &Event {
+        &self.event
     }
 
     /// The bounded context of its stream.

@@ -60,7 +60,7 @@ impl TryFrom<i64> for Position {
 
 /// A number below zero, where a position, a version or an epoch was to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[error("{0} is negative")]
+#[error("{0} is negative: it must be 0 to {max}", max = i64::MAX)]
 pub struct NegativeNumber(pub(crate) i64);
 
 impl NegativeNumber {

@@ -10,6 +10,7 @@ use chrono::{DateTime, SubsecRound, Utc};
 use crate::checkpoint::{Epoch, ProjectionName};
 use crate::identifier::{InvalidIdentifier, Name};
 use crate::partition::Partition;
+use crate::partition_count::PartitionCount;
 use crate::persisted_event::PersistedEvent;
 use crate::position::Position;
 use crate::stream_id::StreamId;
@@ -62,19 +63,30 @@ impl fmt::Display for WorkerId {
 
 /// What is set for a whole projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct ProjectionState {
     /// Its name.
     pub name: ProjectionName,
-    /// How many partitions it has, 1 to [`SLOT_COUNT`](crate::partition::SLOT_COUNT).
-    pub partition_total: u16,
+    /// How many partitions it has.
+    pub partition_total: PartitionCount,
     /// Whether nothing is handled until somebody resumes it.
     pub is_paused: bool,
     /// How many partitions it will have once all are at the barrier.
-    pub rescale_to: Option<u16>,
+    pub rescale_to: Option<PartitionCount>,
+}
+
+impl ProjectionState {
+    /// A projection with this many partitions, which is not paused and is to keep them.
+    pub fn new(name: ProjectionName, partition_total: PartitionCount) -> Self {
+        ProjectionState { name, partition_total, is_paused: false, rescale_to: None }
+    }
 }
 
 /// What is known about one partition of a projection.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct PartitionState {
     /// Which partition.
     pub partition: Partition,
@@ -101,6 +113,22 @@ pub struct PartitionState {
 }
 
 impl PartitionState {
+    /// A partition that nobody owns and where nothing has failed.
+    pub fn new(partition: Partition, position: Position, epoch: Epoch) -> Self {
+        PartitionState {
+            partition,
+            position,
+            epoch,
+            replay_until: Position::START,
+            stop_at: None,
+            owner: None,
+            lease_left: None,
+            attempts: 0,
+            failing_position: None,
+            last_error: None,
+        }
+    }
+
     /// Whether anybody may claim it: it has no owner, or the owner's lease has expired.
     pub fn is_free(&self) -> bool {
         self.owner.is_none() || self.lease_left.is_none()
@@ -135,6 +163,8 @@ pub struct PartitionSeed {
 
 /// An event that a projection has parked.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct DeadLetter {
     /// Where the event stands in the log.
     pub position: Position,

@@ -72,6 +72,8 @@ impl Default for ReadLimit {
 
 /// How far the log can be read now.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Horizon {
     /// The highest position below which nothing can still appear: an event at or below it is
     /// either committed and visible to a read that starts now, or will never be there.
@@ -85,8 +87,23 @@ pub struct Horizon {
     pub held_by: Vec<HorizonHolder>,
 }
 
+impl Horizon {
+    /// The log can be read up to `position`, and nobody is known to keep it below `end`.
+    pub fn new(position: Position, end: Position) -> Self {
+        Horizon { position, end, held_by: Vec::new() }
+    }
+
+    /// Says who keeps `position` below `end`.
+    #[must_use]
+    pub fn with_held_by(self, held_by: Vec<HorizonHolder>) -> Self {
+        Horizon { held_by, ..self }
+    }
+}
+
 /// A transaction that has appended and is still open.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct HorizonHolder {
     /// The server's name for the connection, such as a process id or `prepared transaction x`.
     pub session: String,
@@ -97,8 +114,16 @@ pub struct HorizonHolder {
     pub open_for: Option<Duration>,
 }
 
+impl HorizonHolder {
+    /// A transaction of this session, of which nothing else is known.
+    pub fn new(session: impl Into<String>) -> Self {
+        HorizonHolder { session: session.into(), application: None, open_for: None }
+    }
+}
+
 /// Events of the log in position order, and how far this answer goes.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct EventBatch {
     /// The events that were wanted.
     pub events: Vec<PersistedEvent>,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::identifier::{InvalidIdentifier, identifier};
-use crate::partition::Slot;
+use crate::slot::Slot;
 
 /// The name of a stream: bounded context, aggregate type, aggregate id.
 ///

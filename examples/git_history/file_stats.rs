@@ -9,27 +9,24 @@ use crate::backend::Backend;
 use crate::file_changed::FileChanged;
 
 /// The name its checkpoints are kept under.
-pub(crate) const NAME: &str = "file_stats";
+pub(crate) static NAME: ProjectionName = ProjectionName::from_static("file_stats");
 
 /// Keeps `file_stats` and `file_authors`, in the transaction that moves the checkpoint.
 pub(crate) struct FileStats<B> {
-    name: ProjectionName,
     backend: PhantomData<fn() -> B>,
 }
 
 impl<B> FileStats<B> {
-    pub(crate) fn new() -> anyhow::Result<Self> {
-        Ok(FileStats { name: ProjectionName::new(NAME)?, backend: PhantomData })
-    }
-
-    pub(crate) fn name(&self) -> &ProjectionName {
-        &self.name
+    pub(crate) fn new() -> Self {
+        FileStats { backend: PhantomData }
     }
 }
 
-impl<B: Backend> Projection<B::Connection> for FileStats<B> {
-    fn name(&self) -> ProjectionName {
-        self.name.clone()
+impl<B: Backend> Projection for FileStats<B> {
+    type Connection = B::Connection;
+
+    fn name(&self) -> &ProjectionName {
+        &NAME
     }
 
     fn filter(&self) -> EventFilter {

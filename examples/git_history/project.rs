@@ -5,17 +5,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use es::Partition;
+use es::{EventSource, Partition, PartitionCount};
 use indicatif::ProgressBar;
-use projection::{PartitionLag, Processor};
+use projection::operator::PartitionLag;
+use projection::{Operator, OperatorError, Processor};
 use tokio_util::sync::CancellationToken;
 
 use crate::backend::Backend;
-use crate::file_stats::FileStats;
+use crate::file_stats::{FileStats, NAME};
 use crate::progress;
 
 /// How many workers share the files.
-const PARTITIONS: u16 = 4;
+const PARTITIONS: PartitionCount = PartitionCount::of(4);
 
 /// How often the progress bar asks where the workers are.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
@@ -36,42 +37,37 @@ pub(crate) async fn run<B: Backend>(
 ) -> anyhow::Result<Projected> {
     let started = Instant::now();
     let before = backend.changes_projected().await?;
-    let projection = Arc::new(FileStats::<B>::new()?);
     let source = backend.source();
     let processor = Processor::new(Arc::clone(source))
-        .with_projection(Arc::clone(&projection))
-        .with_assigned(Partition::split(PARTITIONS)?);
+        .with_projection(FileStats::<B>::new())
+        .with_assigned(Partition::split(PARTITIONS));
 
     let bar = progress::bar("projecting events", 0);
     tokio::select! {
         result = processor.run_until_caught_up(stop.clone()) => result.context("a worker stopped")?,
-        error = follow(&**source, &projection, &bar) => return Err(error),
+        error = follow(&**source, &bar) => return Err(error),
     }
     bar.finish_and_clear();
 
     let elapsed = started.elapsed();
     let events = backend.changes_projected().await? - before;
-    let lag = projection::lag(&**source, projection.name()).await?;
+    let lag = lags(&**source).await?;
     Ok(Projected { events, elapsed, lag })
 }
 
 /// Moves the bar until dropped. Each worker passes over the whole log, so the bar counts the
 /// positions all of them have still to pass, shared among the workers.
-async fn follow<B: Backend>(
-    source: &B::Source,
-    projection: &FileStats<B>,
-    bar: &ProgressBar,
-) -> anyhow::Error {
+async fn follow<S: EventSource>(source: &S, bar: &ProgressBar) -> anyhow::Error {
     let watch = async {
         loop {
             tokio::time::sleep(PROGRESS_INTERVAL).await;
-            let lags = projection::lag(source, projection.name()).await?;
+            let lags = lags(source).await?;
             let Some(horizon) = lags.iter().map(|lag| lag.horizon.get()).max() else {
                 continue;
             };
             let length = u64::try_from(horizon)?;
             let to_pass =
-                lags.iter().map(|lag| lag.positions()).sum::<u64>() / u64::from(PARTITIONS);
+                lags.iter().map(|lag| lag.positions()).sum::<u64>() / u64::from(PARTITIONS.get());
             bar.set_length(length);
             bar.set_position(length.saturating_sub(to_pass));
         }
@@ -79,5 +75,13 @@ async fn follow<B: Backend>(
     let failed: anyhow::Result<Infallible> = watch.await;
     match failed {
         Err(error) => error.context("cannot read how far the workers are"),
+    }
+}
+
+/// Nothing until the projection is registered.
+async fn lags<S: EventSource>(source: &S) -> Result<Vec<PartitionLag>, OperatorError> {
+    match Operator::new(source).lag(&NAME).await {
+        Err(OperatorError::UnknownProjection { .. }) => Ok(Vec::new()),
+        lags => lags,
     }
 }

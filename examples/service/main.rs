@@ -26,14 +26,14 @@ mod summaries;
 use std::future::Future;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
-use std::num::{NonZeroU16, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use clap::Parser;
-use es::WorkerId;
+use es::{PartitionCount, WorkerId};
 use projection::{Processor, ProjectionOptions};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -49,7 +49,7 @@ use crate::sqlite::Sqlite;
 use crate::summaries::OrderSummaries;
 
 /// How many partitions the read model begins with: as many processes can share the work.
-const PARTITIONS: NonZeroU16 = NonZeroU16::new(4).expect("it is not zero");
+const PARTITIONS: PartitionCount = PartitionCount::of(4);
 
 /// How long the read model may be behind when nothing has happened for a while.
 const POLL_INTERVAL_MAX: Duration = Duration::from_millis(20);

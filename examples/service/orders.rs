@@ -8,7 +8,7 @@ use es::{
     AppendError, AppendResult, Event, EventSource, EventStore, ExpectedVersion, Position,
     StoreError, Stream, StreamId, Version,
 };
-use projection::WaitError;
+use projection::{Operator, OperatorError};
 use serde::Serialize;
 use sqlx::error::Error as SqlxError;
 use tracing::{info, warn};
@@ -146,12 +146,12 @@ impl<B: Backend> Orders<B> {
     /// projection has parked counts as handled: `GET /projections` shows it.
     pub(crate) async fn is_visible(&self, accepted: &Accepted) -> bool {
         let Accepted { stream, at, .. } = accepted;
-        let source = &**self.backend.source();
-        let name = summaries::name();
-        let waited = projection::wait_for_stream(source, &name, stream, *at, self.wait_max).await;
+        let operator = Operator::new(&**self.backend.source());
+        let name = &summaries::NAME;
+        let waited = operator.wait_for_stream(name, stream, *at, self.wait_max).await;
         match waited {
             Ok(()) => true,
-            Err(error @ WaitError::TimedOut { .. }) => {
+            Err(error @ OperatorError::TimedOut { .. }) => {
                 info!("{error}");
                 false
             }

@@ -15,9 +15,7 @@ use crate::order::{AGGREGATE, CONTEXT, OrderEvent};
 const ATTEMPTS_MAX: NonZeroU32 = NonZeroU32::new(5).expect("it is not zero");
 
 /// The projection's name.
-pub(crate) fn name() -> ProjectionName {
-    ProjectionName::new("order_summaries").expect("a valid name")
-}
+pub(crate) static NAME: ProjectionName = ProjectionName::from_static("order_summaries");
 
 /// Keeps the table `order_summaries`.
 pub(crate) struct OrderSummaries<B>(PhantomData<fn() -> B>);
@@ -28,9 +26,11 @@ impl<B> Default for OrderSummaries<B> {
     }
 }
 
-impl<B: Backend> Projection<B::Connection> for OrderSummaries<B> {
-    fn name(&self) -> ProjectionName {
-        name()
+impl<B: Backend> Projection for OrderSummaries<B> {
+    type Connection = B::Connection;
+
+    fn name(&self) -> &ProjectionName {
+        &NAME
     }
 
     fn filter(&self) -> EventFilter {

@@ -97,6 +97,7 @@ macro_rules! conformance_tests {
             who_waits_for_a_rescale_goes_on_after_it
             a_handler_that_hangs_in_a_retry_has_failed
             what_the_database_undoes_in_a_retry_is_not_the_events_fault
+            what_an_operator_does_in_a_transaction_ends_with_it
             deleting_the_last_stream_stops_no_projection
             a_projection_that_is_registered_again_begins_in_another_epoch
             a_handler_that_hangs_is_dropped_and_its_event_is_the_policys

@@ -138,6 +138,7 @@ impl ProcessorError {
     "{parked} events in a row could not be handled, so something else than the events is at fault: \
      mend the handler or what it needs, and it goes on by itself"
 )]
+#[non_exhaustive]
 pub struct TooManyInARow {
     /// How many were parked.
     pub parked: u32,

@@ -105,6 +105,7 @@ pub(crate) fn said(error: &(dyn Error + 'static)) -> Option<Said> {
 /// projection's [`FailurePolicy`](crate::FailurePolicy), as after any other error of the handler.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("the handler panicked: {message}")]
+#[non_exhaustive]
 pub struct HandlerPanicked {
     /// What the panic said, if it was text.
     pub message: String,
@@ -117,6 +118,7 @@ pub struct HandlerPanicked {
     "the handler took longer than {time_max:?}: let it do less, or raise the limit with \
      ProjectionOptions::with_time_max"
 )]
+#[non_exhaustive]
 pub struct HandlerTimedOut {
     /// The limit.
     pub time_max: Duration,
@@ -125,6 +127,7 @@ pub struct HandlerTimedOut {
 /// The processes that handled an event ended, each in the middle of it.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("{attempts} processes ended in the middle of handling it, or were killed there")]
+#[non_exhaustive]
 pub struct HandlerNeverEnded {
     /// How many attempts were counted.
     pub attempts: u32,

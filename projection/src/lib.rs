@@ -3,7 +3,7 @@
 //! A [`Projection`] turns events into rows. A [`Processor`] runs projections: it reads a batch of
 //! events, handles them in a transaction, moves the checkpoint in that same transaction, and
 //! commits. Start it in as many processes as you like: each claims its share of the partitions by
-//! lease. [`operator`] is what an operator does: look, pause, reset, rescale, retry dead letters.
+//! lease. An [`Operator`] looks, pauses, resets, rescales, retries dead letters.
 //!
 //! **In the same database, effects are exactly once**: rows and checkpoint commit together, and
 //! a second worker on the same partition finds the checkpoint moved and rolls back. **Effects
@@ -24,9 +24,12 @@
 //!
 //! struct Totals;
 //!
-//! impl Projection<MemoryConnection> for Totals {
-//!     fn name(&self) -> ProjectionName {
-//!         ProjectionName::new("totals").expect("a valid name")
+//! impl Projection for Totals {
+//!     type Connection = MemoryConnection;
+//!
+//!     fn name(&self) -> &ProjectionName {
+//!         static NAME: ProjectionName = ProjectionName::from_static("totals");
+//!         &NAME
 //!     }
 //!
 //!     async fn handle(
@@ -79,7 +82,7 @@ pub use handler_error::{
     HandlerError, HandlerNeverEnded, HandlerPanicked, HandlerTimedOut, Permanent, Retryable,
 };
 pub use health::{Health, Trouble};
-pub use operator::{PartitionLag, WaitError, lag, wait_for, wait_for_stream};
+pub use operator::{Operator, OperatorError};
 pub use policy::{FailurePolicy, Retries};
 pub use processor::{Processor, ProjectionOptions};
 pub use projection::Projection;

@@ -16,6 +16,7 @@ use std::time::Duration;
 /// or its partition stands still, whichever process takes it over, until an operator resumes or
 /// resets the projection or skips the event.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum FailurePolicy {
     /// The partition stands still at the event, until an operator lets it go on. A processor that
     /// was [told its partitions](crate::Processor::with_assigned) stops with an error that names

@@ -90,9 +90,9 @@ pub use self::options::ProjectionOptions;
 ///
 /// A partition whose policy is to stop at an event that cannot be handled stands still before it:
 /// its worker keeps it, so that no other fails on the same event, and the other partitions go on.
-/// [`operator::status`] and [`Processor::health`] show what it failed with; it is tried again after
-/// [`operator::resume`] or [`operator::reset`], or when its worker is started again (not if the event
-/// killed the processes that handled it), and [`operator::skip_failing`] lets it past. A checkpoint
+/// [`Operator::status`] and [`Processor::health`] show what it failed with; it is tried again after
+/// [`Operator::resume`] or [`Operator::reset`], or when its worker is started again (not if the event
+/// killed the processes that handled it), and [`Operator::skip_failing`] lets it past. A checkpoint
 /// that lies beyond the log, or went back, makes it stand still, too. A partition that cannot go on
 /// for any other reason (a server that is away, full or read-only, an event that cannot be read)
 /// tries again by itself, for as long as it takes. Nothing that happens to one partition stops
@@ -104,10 +104,10 @@ pub use self::options::ProjectionOptions;
 /// at the same time, however many partitions there are. A worker needs one now and then to look
 /// around, and renewing a lease needs one: give the pool two more.
 ///
-/// [`operator::status`]: crate::operator::status
-/// [`operator::resume`]: crate::operator::resume
-/// [`operator::reset`]: crate::operator::reset
-/// [`operator::skip_failing`]: crate::operator::skip_failing
+/// [`Operator::status`]: crate::Operator::status
+/// [`Operator::resume`]: crate::Operator::resume
+/// [`Operator::reset`]: crate::Operator::reset
+/// [`Operator::skip_failing`]: crate::Operator::skip_failing
 pub struct Processor<S> {
     settings: Settings<S>,
     assigned: Option<Vec<Partition>>,
@@ -131,13 +131,13 @@ impl<S: EventSource> Processor<S> {
 
     /// Adds a projection, with the default options.
     #[must_use]
-    pub fn with_projection<P: Projection<S::Connection>>(self, projection: P) -> Self {
+    pub fn with_projection<P: Projection<Connection = S::Connection>>(self, projection: P) -> Self {
         self.with_projection_options(projection, ProjectionOptions::default())
     }
 
     /// Adds a projection, with options of its own.
     #[must_use]
-    pub fn with_projection_options<P: Projection<S::Connection>>(
+    pub fn with_projection_options<P: Projection<Connection = S::Connection>>(
         mut self,
         projection: P,
         options: ProjectionOptions,

@@ -9,7 +9,7 @@ use crate::context::{BatchContext, EventContext};
 use crate::handler_error::HandlerError;
 use crate::policy::FailurePolicy;
 
-/// Turns events into rows, on connections of type `C`.
+/// Turns events into rows.
 ///
 /// The handler writes through the connection it is given, which is in the transaction that also
 /// moves the checkpoint. It must not commit or roll that transaction back, and it must return the
@@ -21,10 +21,20 @@ use crate::policy::FailurePolicy;
 ///
 /// One value handles all partitions of a process, side by side, hence `&self`. An `Arc` of a
 /// projection is one, too.
-pub trait Projection<C: Send>: Send + Sync + 'static {
+pub trait Projection: Send + Sync + 'static {
+    /// What it writes on: the connection of its database, such as `SqliteConnection`.
+    type Connection: Send;
+
     /// The name its checkpoints are kept under. Another name is another projection, which starts
-    /// at the beginning of the log.
-    fn name(&self) -> ProjectionName;
+    /// at the beginning of the log. One that is known when the program is compiled is a `static`,
+    /// which the compiler checks:
+    ///
+    /// ```
+    /// use es::ProjectionName;
+    ///
+    /// static NAME: ProjectionName = ProjectionName::from_static("revenue");
+    /// ```
+    fn name(&self) -> &ProjectionName;
 
     /// Which events it wants; all unless overridden. The partition is set by the processor.
     ///
@@ -54,7 +64,7 @@ pub trait Projection<C: Send>: Send + Sync + 'static {
     /// [`Retryable`](crate::Retryable) say which it is.
     fn handle(
         &self,
-        conn: &mut C,
+        conn: &mut Self::Connection,
         event: &PersistedEvent,
         context: &EventContext,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send;
@@ -69,7 +79,7 @@ pub trait Projection<C: Send>: Send + Sync + 'static {
     /// the one that fails are not lost and the error names that one.
     fn handle_batch(
         &self,
-        conn: &mut C,
+        conn: &mut Self::Connection,
         events: &[PersistedEvent],
         context: &BatchContext,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send {
@@ -82,8 +92,10 @@ pub trait Projection<C: Send>: Send + Sync + 'static {
     }
 }
 
-impl<C: Send, P: Projection<C>> Projection<C> for Arc<P> {
-    fn name(&self) -> ProjectionName {
+impl<P: Projection> Projection for Arc<P> {
+    type Connection = P::Connection;
+
+    fn name(&self) -> &ProjectionName {
         (**self).name()
     }
 
@@ -97,7 +109,7 @@ impl<C: Send, P: Projection<C>> Projection<C> for Arc<P> {
 
     fn handle(
         &self,
-        conn: &mut C,
+        conn: &mut Self::Connection,
         event: &PersistedEvent,
         context: &EventContext,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send {
@@ -106,7 +118,7 @@ impl<C: Send, P: Projection<C>> Projection<C> for Arc<P> {
 
     fn handle_batch(
         &self,
-        conn: &mut C,
+        conn: &mut Self::Connection,
         events: &[PersistedEvent],
         context: &BatchContext,
     ) -> impl Future<Output = Result<(), HandlerError>> + Send {

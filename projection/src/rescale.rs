@@ -4,7 +4,7 @@
 mod plan;
 
 use es::adapter::ProjectionStore;
-use es::{EventSource, ProjectionName, StoreError};
+use es::{EventSource, PartitionCount, ProjectionName, StoreError};
 use tracing::info;
 
 pub(crate) use self::plan::is_drained;
@@ -19,8 +19,6 @@ pub enum Rescaled {
     /// Its partitions are on their way to a barrier, and stop there. Workers complete it when all
     /// have come there; without workers, call again.
     Draining,
-    /// There is no such projection.
-    Unknown,
 }
 
 /// Gives a projection the number of partitions it is draining for, if it still is, and all have
@@ -47,30 +45,31 @@ pub(crate) async fn complete_rescale<S: EventSource>(
     ended(source, tx, drained).await
 }
 
+/// Brings a projection nearer to `total` partitions; `None` if there is no such projection.
 pub(crate) async fn rescale_in<T: ProjectionStore>(
     store: &T,
     conn: &mut T::Connection,
     projection: &ProjectionName,
-    total: u16,
-) -> Result<Rescaled, StoreError> {
+    total: PartitionCount,
+) -> Result<Option<Rescaled>, StoreError> {
     let Some(state) = store.lock_projection(conn, projection).await? else {
-        return Ok(Rescaled::Unknown);
+        return Ok(None);
     };
     let partitions = store.lock_partitions(conn, projection).await?;
     let indexes = partitions.iter().map(|state| state.partition.index());
-    if !indexes.eq(0..state.partition_total) {
+    if !indexes.eq(0..state.partition_total.get()) {
         let (count, total) = (partitions.len(), state.partition_total);
         let what = format!("projection {projection} with {count} of {total} partitions");
         return Err(StoreError::corrupt(what));
     }
     let (state, seeds) = match plan_rescale(&state, &partitions, total) {
-        RescalePlan::Nothing => return Ok(Rescaled::Done),
-        RescalePlan::Wait(_) => return Ok(Rescaled::Draining),
+        RescalePlan::Nothing => return Ok(Some(Rescaled::Done)),
+        RescalePlan::Wait(_) => return Ok(Some(Rescaled::Draining)),
         RescalePlan::Write(state, seeds) => (state, seeds),
     };
     store.rewrite_partitions(conn, projection, &seeds).await?;
     store.save_projection(conn, &state).await?;
     let is_draining = state.rescale_to.is_some();
-    info!(%projection, from = partitions.len(), to = total, is_draining, "rescaling");
-    Ok(if is_draining { Rescaled::Draining } else { Rescaled::Done })
+    info!(%projection, from = partitions.len(), to = %total, is_draining, "rescaling");
+    Ok(Some(if is_draining { Rescaled::Draining } else { Rescaled::Done }))
 }

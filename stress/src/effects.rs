@@ -10,6 +10,9 @@ use projection::{EventContext, FailurePolicy, HandlerError, Projection, Retries}
 use crate::backend::Backend;
 use crate::elastic::Poison;
 
+/// The name of [`Effects`].
+pub(crate) static EFFECTS: ProjectionName = ProjectionName::from_static("effects");
+
 /// After this many attempts a poisonous event is parked.
 pub(crate) const ATTEMPTS_MAX: NonZeroU32 = NonZeroU32::new(3).expect("it is not zero");
 
@@ -19,7 +22,6 @@ const DELAY_MAX: Duration = Duration::from_millis(20);
 /// Notes every event it is given and counts it for its aggregate.
 #[derive(Debug)]
 pub(crate) struct Effects<B> {
-    name: ProjectionName,
     has_poison: bool,
     backend: PhantomData<fn() -> B>,
 }
@@ -27,8 +29,7 @@ pub(crate) struct Effects<B> {
 impl<B> Effects<B> {
     /// One that can handle every event, and stops where it cannot.
     pub(crate) fn new() -> Self {
-        let name = ProjectionName::new("effects").expect("a valid name");
-        Effects { name, has_poison: false, backend: PhantomData }
+        Effects { has_poison: false, backend: PhantomData }
     }
 
     /// One that fails on some events as often as [`Poison`] says, and parks them.
@@ -37,9 +38,11 @@ impl<B> Effects<B> {
     }
 }
 
-impl<B: Backend> Projection<B::Connection> for Effects<B> {
-    fn name(&self) -> ProjectionName {
-        self.name.clone()
+impl<B: Backend> Projection for Effects<B> {
+    type Connection = B::Connection;
+
+    fn name(&self) -> &ProjectionName {
+        &EFFECTS
     }
 
     fn failure_policy(&self) -> FailurePolicy {

@@ -21,6 +21,8 @@ mod worker;
 use std::fmt;
 use std::time::Duration;
 
+use es::PartitionCount;
+
 pub(crate) use self::poison::Poison;
 pub(crate) use self::run::run;
 pub(crate) use self::worker::run as run_worker;
@@ -38,7 +40,8 @@ const SLACK: Duration = Duration::from_secs(1);
 const SEATS: usize = 5;
 
 /// How many partitions the projection begins with, and what it is rescaled to, evenly over the run.
-const PARTITIONS: [u16; 4] = [1, 4, 8, 3];
+const PARTITIONS: [PartitionCount; 4] =
+    [PartitionCount::of(1), PartitionCount::of(4), PartitionCount::of(8), PartitionCount::of(3)];
 
 /// How many transactions all writers together begin in a second, about.
 #[derive(Debug, Clone, Copy)]

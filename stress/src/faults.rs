@@ -38,6 +38,8 @@ mod writer;
 
 use std::time::Duration;
 
+use es::PartitionCount;
+
 pub(crate) use self::database::Faulty;
 pub(crate) use self::run::run;
 pub(crate) use self::worker::run as run_worker;
@@ -66,7 +68,8 @@ const STOP_MAX: Duration = Duration::from_secs(10);
 const LEAVE_MAX: Duration = Duration::from_secs(30);
 
 /// The projections, and how many partitions each has.
-const PROJECTIONS: [(&str, u16); 2] = [("left", 4), ("right", 3)];
+const PROJECTIONS: [(&str, PartitionCount); 2] =
+    [("left", PartitionCount::of(4)), ("right", PartitionCount::of(3))];
 
 /// How many workers are processes of their own, and how many run in this one.
 const CHILDREN: usize = 2;

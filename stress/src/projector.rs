@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::Partition;
+use es::{Partition, PartitionCount};
 use projection::{Processor, ProjectionOptions};
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +13,7 @@ use crate::backend::Backend;
 use crate::effects::Effects;
 
 /// How many partitions the projection has; one process drives all.
-pub(crate) const PARTITIONS: u16 = 2;
+pub(crate) const PARTITIONS: PartitionCount = PartitionCount::of(2);
 
 /// A worker holds one at a time.
 const CONNECTIONS_MAX: u32 = 2;
@@ -37,7 +37,7 @@ pub(crate) async fn run<B: Backend>(url: &str, store: &str, until: Until) -> any
         .with_poll_interval_max(Duration::from_millis(20));
     let processor = Processor::new(Arc::clone(backend.source()))
         .with_projection_options(Effects::<B>::new(), options)
-        .with_assigned(Partition::split(PARTITIONS)?);
+        .with_assigned(Partition::split(PARTITIONS));
     let shutdown = CancellationToken::new();
     match until {
         Until::CaughtUp => processor.run_until_caught_up(shutdown).await?,

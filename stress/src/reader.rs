@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{anyhow, bail};
-use es::{EventFilter, EventSource, EventStore, Partition, Position, ReadLimit};
+use es::{EventFilter, EventSource, EventStore, Partition, PartitionCount, Position, ReadLimit};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,7 +17,7 @@ use crate::plan::WANTED_TYPES;
 use crate::sighting::{Sighting, Trail};
 
 /// Into how many partitions the partitioned reader is divided.
-pub(crate) const PARTITIONS: u16 = 4;
+pub(crate) const PARTITIONS: PartitionCount = PartitionCount::of(4);
 
 const EVENTS_MAX: NonZeroU32 = NonZeroU32::new(200).expect("it is not zero");
 
@@ -45,10 +45,10 @@ pub(crate) enum Role {
 
 impl Role {
     /// One of each, and all partitions.
-    pub(crate) fn all() -> anyhow::Result<Vec<Role>> {
+    pub(crate) fn all() -> Vec<Role> {
         let mut roles = vec![Role::Unfiltered, Role::Filtered, Role::Naive];
-        roles.extend(Partition::split(PARTITIONS)?.map(Role::Partition));
-        Ok(roles)
+        roles.extend(Partition::split(PARTITIONS).map(Role::Partition));
+        roles
     }
 
     fn filter(self) -> EventFilter {

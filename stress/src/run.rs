@@ -80,7 +80,7 @@ pub(crate) async fn run<B: Backend>(
 ) -> anyhow::Result<Option<Vec<Observed>>> {
     let halt = stop.child_token();
     let goals: Vec<_> = stores.iter().map(|_| watch::Sender::new(None)).collect();
-    let mut readers = start_readers(stores, &goals, &halt)?;
+    let mut readers = start_readers(stores, &goals, &halt);
     let bystanders_end = halt.child_token();
     let mut bystanders = start_bystanders(stores, &halt, &bystanders_end);
     let over = halt.child_token();
@@ -117,10 +117,10 @@ fn start_readers<B: Backend>(
     stores: &[Arc<Store<B>>],
     goals: &[watch::Sender<Option<Position>>],
     halt: &CancellationToken,
-) -> anyhow::Result<Tasks<Reading>> {
+) -> Tasks<Reading> {
     let mut readers = Tasks::new(halt);
     for (index, (store, goal)) in stores.iter().zip(goals).enumerate() {
-        for role in Role::all()? {
+        for role in Role::all() {
             let (backend, halt) = (Arc::clone(&store.backend), halt.clone());
             let reader = Reader { backend, role, goal: goal.subscribe(), halt };
             readers.spawn(format!("{}, {role}", store.name), async move {
@@ -129,7 +129,7 @@ fn start_readers<B: Backend>(
             });
         }
     }
-    Ok(readers)
+    readers
 }
 
 fn start_bystanders<B: Backend>(

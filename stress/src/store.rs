@@ -37,7 +37,7 @@ impl<B: Backend> Store<B> {
         let deadline = Instant::now() + SETTLE_MAX;
         loop {
             let horizon = source.store().horizon(&mut conn, Position::START).await?;
-            let Horizon { position, end, held_by } = horizon;
+            let Horizon { position, end, held_by, .. } = horizon;
             if position == end {
                 return Ok(end);
             }

@@ -26,33 +26,33 @@ pub(crate) struct Verdict {
 
 impl Verdict {
     pub(crate) fn of(observed: &[Observed]) -> anyhow::Result<Self> {
-        let sum = |findings: &dyn Fn(&Observed) -> anyhow::Result<Findings>| {
+        let sum = |findings: &dyn Fn(&Observed) -> Findings| {
             let mut total = Findings::default();
             for store in observed {
-                total += findings(store)?;
+                total += findings(store);
             }
-            anyhow::Ok(total)
+            total
         };
         let read = |is_it: fn(Role) -> bool, wanted| {
-            sum(&|store| Ok(check(&store.truth, &trails(store, is_it), wanted)))
+            sum(&|store| check(&store.truth, &trails(store, is_it), wanted))
         };
         let wants_all = [
-            ("unfiltered reader", read(|role| role == Role::Unfiltered, Wanted::All)?),
-            ("partitions", read(|role| matches!(role, Role::Partition(_)), Wanted::All)?),
+            ("unfiltered reader", read(|role| role == Role::Unfiltered, Wanted::All)),
+            ("partitions", read(|role| matches!(role, Role::Partition(_)), Wanted::All)),
             (
                 "projection, rows",
-                sum(&|store| Ok(check(&store.truth, &partitions(&store.effects)?, Wanted::All)))?,
+                sum(&|store| check(&store.truth, &partitions(&store.effects), Wanted::All)),
             ),
-            ("projection, totals", sum(&|store| Ok(check_totals(&store.truth, &store.totals)))?),
+            ("projection, totals", sum(&|store| check_totals(&store.truth, &store.totals))),
         ];
         let mut readers = vec![
-            ("writers", sum(&|store| Ok(check_truth(&store.truth)))?),
-            ("filtered reader", read(|role| role == Role::Filtered, Wanted::Types)?),
+            ("writers", sum(&|store| check_truth(&store.truth))),
+            ("filtered reader", read(|role| role == Role::Filtered, Wanted::Types)),
         ];
         let seen = wants_all.iter().map(|(_, findings)| findings.seen).min().unwrap_or(0);
         readers.extend(wants_all);
         let committed: usize = observed.iter().map(|store| store.truth.len()).sum();
-        let naive = read(|role| role == Role::Naive, Wanted::All)?;
+        let naive = read(|role| role == Role::Naive, Wanted::All);
         Ok(Verdict { committed: u64::try_from(committed)?, readers, naive: Some(naive), seen })
     }
 
@@ -107,13 +107,13 @@ fn trails(store: &Observed, is_it: fn(Role) -> bool) -> Vec<Trail> {
 }
 
 /// The projection's rows by partition: each partition has an order of its own.
-fn partitions(effects: &Trail) -> anyhow::Result<Vec<Trail>> {
-    let partitions = Partition::split(projector::PARTITIONS)?;
+fn partitions(effects: &Trail) -> Vec<Trail> {
+    let partitions = Partition::split(projector::PARTITIONS);
     let of_partition = |partition: Partition| {
         let own = effects.iter().filter(|seen| partition.contains(seen.aggregate.slot()));
         own.copied().collect()
     };
-    Ok(partitions.map(of_partition).collect())
+    partitions.map(of_partition).collect()
 }
 
 /// The projection's rows by aggregate, whatever partition it was in.

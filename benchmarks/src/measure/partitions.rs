@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use anyhow::Context;
-use es::Partition;
+use es::{Partition, PartitionCount};
 use es_postgres::PgSource;
 use projection::Processor;
 use sqlx::postgres::PgConnectOptions;
@@ -41,7 +41,7 @@ pub(crate) async fn partitions(bench: &mut Bench, url: &str) -> anyhow::Result<(
         let projection = Arc::new(Counting::<PgSource>::new(Work::Nothing, None)?);
         let processor = Processor::new(Arc::clone(&source))
             .with_projection(Arc::clone(&projection))
-            .with_assigned(Partition::split(total)?)
+            .with_assigned(Partition::split(PartitionCount::of(total)))
             .with_connections_max(CONNECTIONS_MAX);
         proxy.take();
         processor.run_until_caught_up(CancellationToken::new()).await?;

@@ -1,5 +1,7 @@
 //! Projections that catch up with a long log.
 
+use es::PartitionCount;
+
 use super::read::fill;
 use super::{Bench, Kind, SMALL, announce};
 use crate::backend::Backend;
@@ -12,7 +14,7 @@ const PROJECT: Kind = Kind::more("projection", "events/s");
 /// in several partitions.
 pub(crate) async fn project<B: Backend>(bench: &mut Bench, ours: &Ours<B>) -> anyhow::Result<()> {
     let events = bench.quick_or(20_000, 1_000_000);
-    let partitioned = ours.with_partitions(4);
+    let partitioned = ours.with_partitions(PartitionCount::of(4));
     let rounds = bench.quick_or(2, 3);
     let mut counts = fill(bench, events).await?;
     let works = [

@@ -113,20 +113,14 @@ async fn filled() -> Fixture<Arc<MySqlHarness>> {
     let happened = Event::json("Happened", &1).expect("a valid event");
     let happened = happened.with_metadata_json(r#"{"a": 1}"#).expect("valid metadata");
     store.append(&stream("a"), &[happened]).await;
-    let name = projection_name();
+    let (log, name) = (store.log().await, projection_name());
     let mut tx = store.begin().await;
     let registered = store.store().register_checkpoint(&mut tx, &name, Partition::ALL).await;
     let epoch = registered.expect("registered").epoch;
     let attempt = Attempt { position: Some(1.into()), attempts: 2, error: Some("no") };
     let noted = store.store().record_attempt(&mut tx, &name, Partition::ALL, epoch, attempt);
     noted.await.expect("noted");
-    let letter = DeadLetter {
-        position: 1.into(),
-        stream: stream("a"),
-        attempts: 3,
-        error: Some("no".to_owned()),
-        parked_at: sqlx::types::chrono::Utc::now(),
-    };
+    let letter = DeadLetter::failed(&log[0], 3, "no");
     store.store().put_dead_letters(&mut tx, &name, &[letter]).await.expect("parked");
     let worker = WorkerId::new("w").expect("a valid name");
     let minute = std::time::Duration::from_mins(1);

@@ -94,8 +94,10 @@ enum Disturbance {
     Deadlock { store: Fixture<Arc<MySqlHarness>>, is_hidden: bool },
 }
 
-impl Projection<Conn<MySqlHarness>> for Disturbed {
-    fn name(&self) -> ProjectionName {
+impl Projection for Disturbed {
+    type Connection = Conn<MySqlHarness>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -313,11 +315,12 @@ async fn a_pool_without_a_free_connection_says_so() {
     let projection = es::ProjectionName::new("p").expect("a valid name");
     // It looks at the log on another connection than the operator's.
     let to = projection::operator::ResetTo::Position(es::Position::from(1_u32));
-    let reset = projection::operator::reset(&source, &mut held, &projection, to).await;
+    let reset = projection::Operator::new(&source).reset_in(&mut held, &projection, to).await;
+    let Err(projection::OperatorError::Store(reset)) = reset else { panic!("{reset:?}") };
     for error in [
         source.begin().await.expect_err("none is free"),
         source.acquire().await.expect_err("none is free"),
-        reset.expect_err("none is free"),
+        reset,
     ] {
         assert!(matches!(error, StoreError::PoolTimedOut { .. }), "{error:?}");
         assert!(error.is_retryable());
@@ -391,7 +394,7 @@ async fn the_rights_that_migrate_gen_grants_suffice() {
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it may project");
     let mut least = options.connect().await.expect("a connection");
     execute(&mut least, "delete from events").await.expect_err("it may not delete events");
-    let checkpoints = store.store().checkpoints(&mut conn, &recorder.name()).await;
+    let checkpoints = store.store().checkpoints(&mut conn, recorder.name()).await;
     assert_eq!(checkpoints.expect("a checkpoint")[0].position, 4.into());
     let mut root = url().connect().await.expect("the superuser");
     execute(&mut root, AssertSqlSafe(format!("drop user `{name}`"))).await.expect("dropped");

@@ -8,7 +8,7 @@ use es::{
 };
 use es_mysql::{MySqlEventStore, MySqlSource, sqlx};
 use migrate_gen::{Database, Schema};
-use projection::{EventContext, HandlerError, Processor, Projection};
+use projection::{EventContext, HandlerError, Operator, Processor, Projection};
 use sqlx::mysql::MySqlPoolOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, MySqlConnection};
 use tokio_util::sync::CancellationToken;
@@ -326,9 +326,12 @@ async fn follow(owner: &mut MySqlConnection, error: &StoreError) {
 
 struct Nothing;
 
-impl Projection<MySqlConnection> for Nothing {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new("nothing").expect("a valid name")
+impl Projection for Nothing {
+    type Connection = MySqlConnection;
+
+    fn name(&self) -> &ProjectionName {
+        static NAME: ProjectionName = ProjectionName::from_static("nothing");
+        &NAME
     }
 
     async fn handle(
@@ -370,7 +373,7 @@ async fn the_granted_user_appends_and_projects() {
     let source = Arc::new(MySqlSource::new(pool.clone(), store));
     let processor = Processor::new(Arc::clone(&source)).with_projection(Nothing);
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it may project");
-    let status = projection::operator::status(&*source).await.expect("an answer");
+    let status = Operator::new(&*source).status().await.expect("an answer");
     assert_eq!(status.len(), 1, "it is registered");
     pool.close().await;
     run(&mut owner, format!("drop user {user}")).await;

@@ -190,11 +190,12 @@ async fn a_pool_without_a_free_connection_says_so() {
     let projection = es::ProjectionName::new("p").expect("a valid name");
     // It looks at the log on another connection than the operator's.
     let to = projection::operator::ResetTo::Position(es::Position::from(1_u32));
-    let reset = projection::operator::reset(&source, &mut tx, &projection, to).await;
+    let reset = projection::Operator::new(&source).reset_in(&mut tx, &projection, to).await;
+    let Err(projection::OperatorError::Store(reset)) = reset else { panic!("{reset:?}") };
     for error in [
         source.begin().await.expect_err("none is free"),
         source.acquire().await.expect_err("none is free"),
-        reset.expect_err("none is free"),
+        reset,
     ] {
         assert!(matches!(error, StoreError::PoolTimedOut { .. }), "{error:?}");
         assert!(error.is_retryable());

@@ -75,8 +75,10 @@ struct Suicidal {
     killer: Mutex<Option<PgConnection>>,
 }
 
-impl Projection<Conn<PgHarness>> for Suicidal {
-    fn name(&self) -> ProjectionName {
+impl Projection for Suicidal {
+    type Connection = Conn<PgHarness>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -275,8 +277,10 @@ async fn a_log_that_went_back_stops_a_running_processor() {
 /// Fails on one event with an error of the server, after which the transaction takes no statement.
 struct Poisoned(Recorder<PgHarness>);
 
-impl Projection<Conn<PgHarness>> for Poisoned {
-    fn name(&self) -> ProjectionName {
+impl Projection for Poisoned {
+    type Connection = Conn<PgHarness>;
+
+    fn name(&self) -> &ProjectionName {
         self.0.name()
     }
 
@@ -309,7 +313,7 @@ async fn an_event_whose_sql_aborts_the_transaction_is_parked() {
     let processor = Processor::new(Arc::clone(&source)).with_projection(Arc::clone(&projection));
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it goes on");
     let (name, start) = (projection.name(), es::Position::START);
-    let letters = projection::operator::dead_letters(&*source, &name, start, 100).await;
+    let letters = projection::Operator::new(&*source).dead_letters(name, start, 100).await;
     let letters = letters.expect("the dead letters");
     assert_eq!(letters[0].position.get(), 5);
     let error = letters[0].error.as_deref().expect("what it failed with");

@@ -6,8 +6,8 @@ use es::adapter::{Checkpoint, CheckpointStore, Epoch, PartitionSeed, ProjectionS
 use es::conformance::{Fixture, Harness};
 use es::{
     AppendError, AppendResult, CheckpointError, Event, EventStore, ExpectedVersion, ImportError,
-    Partition, Position, ProjectionName, ProjectionState, StoreError, StreamId, TransactionState,
-    Version,
+    Partition, PartitionCount, Position, ProjectionName, ProjectionState, StoreError, StreamId,
+    TransactionState, Version,
 };
 use es_postgres::sqlx::{self, AssertSqlSafe, Connection, PgConnection};
 use futures_util::future::join;
@@ -287,10 +287,13 @@ async fn a_worker_that_waited_for_an_operator_sees_what_was_changed() {
     assert_eq!((paused.epoch, paused.is_paused), (Epoch::FIRST.next(), true));
 
     let store = Fixture::new(PgHarness::new()).await;
-    let operator = changing(&store, |state| state.partition_total = 2).await;
+    let operator = changing(&store, |state| state.partition_total = PartitionCount::of(2)).await;
     let worker = begin(&store, "read committed").await;
     let error = lock_behind(&store, operator, worker).await.expect_err("another count");
-    assert!(matches!(error, CheckpointError::PartitionCount { stored: 2, .. }), "{error:?}");
+    assert!(
+        matches!(&error, CheckpointError::PartitionCount { stored, .. } if stored.get() == 2),
+        "{error:?}"
+    );
 }
 
 /// Registers a projection of one partition, and gives a transaction in which an operator has
@@ -313,7 +316,7 @@ async fn changing(store: &Fixture<PgHarness>, change: fn(&mut ProjectionState)) 
         replay_until: Position::START,
         stop_at: None,
     };
-    let seeds = vec![seed; state.partition_total.into()];
+    let seeds = vec![seed; state.partition_total.get().into()];
     store.store().rewrite_partitions(&mut operator, &p, &seeds).await.expect("rewritten");
     operator
 }

@@ -13,9 +13,9 @@ use es_postgres::sqlx::{self, AssertSqlSafe, PgConnection, PgPool};
 use futures_util::future::{Either, select};
 use projection::conformance::{Recorder, append_numbers};
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, ProjectionOptions, Retries,
+    EventContext, FailurePolicy, HandlerError, Operator, Processor, Projection, ProjectionOptions,
+    Retries,
 };
-use projection::{operator, wait_for};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -49,8 +49,10 @@ struct Habitual {
     calls: AtomicUsize,
 }
 
-impl Projection<Conn<PgHarness>> for Habitual {
-    fn name(&self) -> ProjectionName {
+impl Projection for Habitual {
+    type Connection = Conn<PgHarness>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -127,9 +129,9 @@ impl Shop {
             let end = self.store.log().await.last().expect("an event").position();
             for name in ["p", "good"] {
                 let name = ProjectionName::new(name).expect("a valid name");
-                let handled = wait_for(&*self.source, &name, end, PATIENCE).await;
+                let handled = Operator::new(&*self.source).wait_for(&name, end, PATIENCE).await;
                 if let Err(error) = handled {
-                    let status = operator::status_of(&*self.source, &name).await;
+                    let status = Operator::new(&*self.source).status_of(&name).await;
                     panic!("{name}: {error:?}: {status:#?}");
                 }
             }
@@ -152,7 +154,7 @@ impl Shop {
 
     async fn letters(&self) -> Vec<DeadLetter> {
         let name = ProjectionName::new("p").expect("a valid name");
-        let letters = operator::dead_letters(&*self.source, &name, Position::START, 100).await;
+        let letters = Operator::new(&*self.source).dead_letters(&name, Position::START, 100).await;
         letters.expect("the dead letters")
     }
 }

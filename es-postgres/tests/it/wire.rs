@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use es::conformance::Harness;
-use es::{Event, EventStore, ExpectedVersion, Partition, StreamId};
+use es::{Event, EventStore, ExpectedVersion, Partition, PartitionCount, StreamId};
 use es_postgres::PgSource;
 use es_postgres::sqlx::postgres::PgPoolOptions;
 use es_postgres::sqlx::{Connection, PgConnection};
 use projection::conformance::Recorder;
-use projection::{Processor, Projection};
+use projection::{Operator, OperatorError, Processor, Projection};
 use tokio_util::sync::CancellationToken;
 
 use crate::harness::PgHarness;
@@ -78,12 +78,12 @@ async fn the_partitions_of_a_processor_share_the_horizon() {
     let direct = source;
     let source = Arc::new(PgSource::new(pool, harness.store()));
     let recorder = Arc::new(Recorder::new(Arc::clone(&harness), "p"));
-    let partitions = Partition::split(8).expect("eight");
+    let partitions = Partition::split(PartitionCount::of(8));
     let processor =
         Processor::new(source).with_projection(Arc::clone(&recorder)).with_assigned(partitions);
     let shutdown = CancellationToken::new();
     let observe = async {
-        while !has_caught_up(&direct, &recorder.name()).await {
+        while !has_caught_up(&direct, recorder.name()).await {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -108,6 +108,10 @@ async fn the_partitions_of_a_processor_share_the_horizon() {
 
 /// Whether all eight are at the end, so that none has a checkpoint left to save.
 async fn has_caught_up(source: &PgSource, name: &es::ProjectionName) -> bool {
-    let lag = projection::lag(source, name).await.expect("the lag");
+    let lag = match Operator::new(source).lag(name).await {
+        // No worker has registered it yet.
+        Err(OperatorError::UnknownProjection { .. }) => return false,
+        lag => lag.expect("the lag"),
+    };
     lag.len() == 8 && lag.iter().all(|lag| lag.positions() == 0)
 }

@@ -12,7 +12,7 @@ use es::{
 };
 use es_sqlite::{SqliteEventStore, SqliteSource, sqlx};
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, operator,
+    EventContext, FailurePolicy, HandlerError, Operator, Processor, Projection, Retries,
 };
 use sqlx::error::{DatabaseError, ErrorKind};
 use sqlx::sqlite::SqlitePoolOptions;
@@ -199,9 +199,12 @@ struct Large {
     failures: AtomicUsize,
 }
 
-impl Projection<SqliteConnection> for Large {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new("large").expect("a valid name")
+impl Projection for Large {
+    type Connection = SqliteConnection;
+
+    fn name(&self) -> &ProjectionName {
+        static NAME: ProjectionName = ProjectionName::from_static("large");
+        &NAME
     }
 
     fn failure_policy(&self) -> FailurePolicy {
@@ -248,7 +251,7 @@ async fn a_full_disk_is_waited_for() {
     let rows: i64 =
         sqlx::query_scalar("select count(*) from large").fetch_one(&pool).await.expect("counted");
     assert_eq!(rows, 6);
-    let letters = operator::dead_letters(&*source, &large.name(), Position::START, 10).await;
+    let letters = Operator::new(&*source).dead_letters(large.name(), Position::START, 10).await;
     assert_eq!(letters.expect("listed"), [], "no event is parked");
 }
 

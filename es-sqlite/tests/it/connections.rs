@@ -7,7 +7,7 @@ use es::{
     StoreError, StreamId, TableNames, TransactionState, Version,
 };
 use es_sqlite::{SqliteEventStore, SqliteSource, sqlx};
-use projection::{EventContext, HandlerError, Processor, Projection};
+use projection::{EventContext, HandlerError, Operator, Processor, Projection};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection, SqliteConnection};
 use tokio_util::sync::CancellationToken;
@@ -131,9 +131,12 @@ async fn a_busy_database_is_retryable_for_a_handler_too() {
 /// Swallows an error that has ended the transaction, and goes on.
 struct Careless;
 
-impl Projection<SqliteConnection> for Careless {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new("careless").expect("a valid name")
+impl Projection for Careless {
+    type Connection = SqliteConnection;
+
+    fn name(&self) -> &ProjectionName {
+        static NAME: ProjectionName = ProjectionName::from_static("careless");
+        &NAME
     }
 
     async fn handle(
@@ -168,7 +171,7 @@ async fn a_checkpoint_is_not_saved_outside_the_transaction_of_its_effects() {
     let processor = Processor::new(Arc::clone(&source)).with_projection(Careless);
     let error = processor.run_until_caught_up(CancellationToken::new()).await;
     error.expect_err("the transaction has ended");
-    let lag = projection::lag(&*source, &Careless.name()).await.expect("the lag");
+    let lag = Operator::new(&*source).lag(Careless.name()).await.expect("the lag");
     assert_eq!(lag[0].checkpoint, es::Position::START, "what is lost is handled again");
 }
 

@@ -9,7 +9,7 @@ use es::{
 };
 use es_sqlite::{SqliteEventStore, SqliteSource, sqlx};
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries, operator,
+    EventContext, FailurePolicy, HandlerError, Operator, Processor, Projection, Retries,
 };
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
 use sqlx::{Connection, SqliteConnection, SqlitePool};
@@ -230,9 +230,12 @@ async fn an_append_says_that_its_transaction_has_ended() {
 /// Inserts the events' numbers; 3 is there already, which rolls the whole transaction back.
 struct Numbers;
 
-impl Projection<SqliteConnection> for Numbers {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new("numbers").expect("a valid name")
+impl Projection for Numbers {
+    type Connection = SqliteConnection;
+
+    fn name(&self) -> &ProjectionName {
+        static NAME: ProjectionName = ProjectionName::from_static("numbers");
+        &NAME
     }
 
     fn failure_policy(&self) -> FailurePolicy {
@@ -266,7 +269,7 @@ async fn an_event_whose_error_ends_the_transaction_is_parked_and_the_rest_goes_o
     let processor = Processor::new(Arc::clone(&source)).with_projection(Numbers);
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it goes on");
     assert_usable(&pool, "after the processor").await;
-    let letters = operator::dead_letters(&*source, &Numbers.name(), Position::START, 10).await;
+    let letters = Operator::new(&*source).dead_letters(Numbers.name(), Position::START, 10).await;
     let positions: Vec<_> = letters.expect("listed").iter().map(|letter| letter.position).collect();
     assert_eq!(positions, [Position::from(4)]);
     let numbers: Vec<i64> = sqlx::query_scalar("select number from numbers order by number")

@@ -8,7 +8,7 @@ use es::{ProjectionName, WorkerId};
 use es_sqlite::SqliteSource;
 use es_sqlite::sqlx::{Connection, SqliteConnection};
 use projection::conformance::Recorder;
-use projection::{Processor, operator};
+use projection::{Operator, OperatorError, Processor};
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -25,8 +25,10 @@ fn name() -> ProjectionName {
 }
 
 async fn workers(source: &SqliteSource) -> Vec<WorkerId> {
-    let status = operator::status_of(source, &name()).await.expect("a status");
-    status.map(|status| status.workers).unwrap_or_default()
+    match Operator::new(source).status_of(&name()).await {
+        Err(OperatorError::UnknownProjection { .. }) => Vec::new(),
+        status => status.expect("a status").workers,
+    }
 }
 
 /// That it is there was sent before it leaves, and is carried out before it leaves.

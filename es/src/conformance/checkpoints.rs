@@ -6,6 +6,7 @@ use crate::checkpoint::{
     CheckpointError, CheckpointMove, CheckpointStore, Epoch, PartitionCheckpoint, ProjectionName,
 };
 use crate::partition::Partition;
+use crate::partition_count::PartitionCount;
 use crate::position::Position;
 use crate::source::EventSource;
 
@@ -142,11 +143,11 @@ pub async fn a_stale_worker_is_fenced_out<H: Harness>(harness: H) {
 /// Partitions and projections move on their own.
 pub async fn partitions_have_their_own_checkpoints<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
-    let first = Partition::new(0, 3).expect("a partition");
+    let first = Partition::new(0, PartitionCount::of(3)).expect("a partition");
     store.register("p", first).await.expect("new");
     assert_eq!(store.checkpoints("p").await, [(0, 0), (1, 0), (2, 0)]);
     store.register("q", Partition::ALL).await.expect("new");
-    let second = Partition::new(1, 3).expect("a partition");
+    let second = Partition::new(1, PartitionCount::of(3)).expect("a partition");
     store.save_committed("p", second, 0, 4).await;
     assert_eq!(store.checkpoints("p").await, [(0, 0), (1, 4), (2, 0)]);
     assert_eq!(store.checkpoints("q").await, [(0, 0)]);
@@ -155,24 +156,32 @@ pub async fn partitions_have_their_own_checkpoints<H: Harness>(harness: H) {
 /// Another number of partitions would skip or repeat events, so it is refused.
 pub async fn another_partition_count_is_refused<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
-    store.register("p", Partition::new(1, 4).expect("a partition")).await.expect("new");
+    store
+        .register("p", Partition::new(1, PartitionCount::of(4)).expect("a partition"))
+        .await
+        .expect("new");
+    let four = PartitionCount::of(4);
     for (index, total) in [(1, 2), (0, 1), (7, 8)] {
+        let total = PartitionCount::of(total);
         let other = Partition::new(index, total).expect("a partition");
         match store.register("p", other).await {
             Err(CheckpointError::PartitionCount { projection, stored, asked }) => {
-                assert_eq!((projection, stored, asked), (name("p"), 4, total));
+                assert_eq!((projection, stored, asked), (name("p"), four, total));
             }
             result => panic!("{other}: {result:?}"),
         }
         // Whether a row of that number is there or not: it is not called missing.
         let mut tx = store.begin().await;
         let locked = store.lock(&mut tx, "p", other).await;
-        let is_refused = matches!(locked, Err(CheckpointError::PartitionCount { stored: 4, .. }));
+        let is_refused = matches!(
+            &locked,
+            Err(CheckpointError::PartitionCount { stored, .. }) if *stored == four
+        );
         assert!(is_refused, "{other}: {locked:?}");
         store.rollback(tx).await;
     }
     assert_eq!(store.checkpoints("p").await, [(0, 0), (1, 0), (2, 0), (3, 0)]);
-    let sibling = Partition::new(3, 4).expect("a partition");
+    let sibling = Partition::new(3, PartitionCount::of(4)).expect("a partition");
     store.register("p", sibling).await.expect("the same number of partitions");
 }
 

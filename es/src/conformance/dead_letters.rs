@@ -5,6 +5,7 @@ use super::checkpoints::name;
 use super::fixture::{Fixture, event, thing};
 use crate::checkpoint::CheckpointStore;
 use crate::partition::Partition;
+use crate::partition_count::PartitionCount;
 use crate::position::Position;
 use crate::projection_state::{DeadLetter, PartitionState};
 use crate::projection_store::ProjectionStore;
@@ -83,7 +84,7 @@ pub async fn dead_letters_keep_their_order<H: Harness>(harness: H) {
 /// Each partition counts its own, and a locked checkpoint says that there are some.
 pub async fn dead_letters_are_counted_by_partition<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
-    let first = Partition::new(0, 3).expect("a partition");
+    let first = Partition::new(0, PartitionCount::of(3)).expect("a partition");
     store.register("p", first).await.expect("new");
     let letters = store.letters(&["a", "b", "c", "d", "e", "a"]).await;
     for has_dead_letters in [false, true] {
@@ -109,7 +110,7 @@ pub async fn dead_letters_are_counted_by_partition<H: Harness>(harness: H) {
     let mut tx = store.begin().await;
     store.store().remove_dead_letters(&mut tx, &name("p"), &one_stream).await.expect("removed");
     store.commit(tx).await;
-    let index = letters[3].stream.slot().get() % first.total();
+    let index = letters[3].stream.slot().get() % first.total().get();
     assert_eq!(store.counts("p").await, [(index, 1)], "the others have none");
 }
 

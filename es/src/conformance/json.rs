@@ -10,6 +10,7 @@ use super::fixture::{Fixture, seed, thing};
 use crate::checkpoint::{CheckpointStore, Epoch};
 use crate::event::Event;
 use crate::partition::Partition;
+use crate::partition_count::PartitionCount;
 use crate::position::Position;
 use crate::projection_state::{DeadLetter, PartitionSeed};
 use crate::projection_store::ProjectionStore;
@@ -109,7 +110,7 @@ pub async fn numbers_in_json_survive<H: Harness>(harness: H) {
 /// Positions and epochs that a double cannot hold are kept as they are, however they are sent.
 pub async fn numbers_beyond_a_double_are_kept<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
-    let two = |index| Partition::new(index, 2).expect("a partition");
+    let two = |index| Partition::new(index, PartitionCount::of(2)).expect("a partition");
     store.register("p", two(0)).await.expect("new");
     let odd = (1_i64 << 53) + 1;
     let position = |number: i64| Position::try_from(number).expect("not negative");

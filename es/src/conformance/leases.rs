@@ -7,6 +7,7 @@ use super::checkpoints::name;
 use super::fixture::Fixture;
 use crate::checkpoint::{CheckpointError, CheckpointMove, CheckpointStore, Epoch};
 use crate::partition::Partition;
+use crate::partition_count::PartitionCount;
 use crate::position::Position;
 use crate::projection_state::{Attempt, PartitionState, WorkerId};
 use crate::projection_store::ProjectionStore;
@@ -22,7 +23,7 @@ pub(super) fn worker(name: &str) -> WorkerId {
 }
 
 fn partition(index: u16, total: u16) -> Partition {
-    Partition::new(index, total).expect("a partition")
+    Partition::new(index, PartitionCount::of(total)).expect("a partition")
 }
 
 impl<H: Harness> Fixture<H> {

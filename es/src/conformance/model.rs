@@ -10,6 +10,7 @@ use crate::append_result::AppendResult;
 use crate::event::Event;
 use crate::filter::EventFilter;
 use crate::partition::Partition;
+use crate::partition_count::PartitionCount;
 use crate::persisted_event::PersistedEvent;
 use crate::position::Position;
 use crate::store::EventStore;
@@ -188,7 +189,8 @@ fn random_filter(random: &mut Rng) -> EventFilter {
     match random.u16(..3) {
         0 => filter,
         total => {
-            let partition = Partition::new(random.u16(..=total), total + 1);
+            let count = PartitionCount::of(total + 1);
+            let partition = Partition::new(random.u16(..=total), count);
             filter.with_partition(partition.expect("the index is below the total"))
         }
     }

@@ -7,6 +7,7 @@ use super::fixture::{Fixture, assert_well_formed, event, events, limit, numbers,
 use crate::event::Event;
 use crate::filter::EventFilter;
 use crate::partition::Partition;
+use crate::partition_count::PartitionCount;
 use crate::persisted_event::PersistedEvent;
 use crate::position::Position;
 use crate::store::EventStore;
@@ -108,9 +109,9 @@ pub async fn filters_choose_what_their_oracle_chooses<H: Harness>(harness: H) {
             .with_bounded_contexts(["Stock", "sales"])
             .with_aggregate_types(["Order"])
             .with_event_types(["Placed", "pa'id"])
-            .with_partition(Partition::new(1, 2).expect("a partition")),
+            .with_partition(Partition::new(1, PartitionCount::of(2)).expect("a partition")),
         all.clone().with_bounded_contexts(["\"Sales\"", "Sales,Stock"]),
-        all.with_partition(Partition::new(0, 3).expect("a partition")),
+        all.with_partition(Partition::new(0, PartitionCount::of(3)).expect("a partition")),
     ];
     for filter in filters {
         let expected: Vec<PersistedEvent> =
@@ -130,7 +131,7 @@ pub async fn partitions_are_disjoint_and_complete<H: Harness>(harness: H) {
     }
     for total in [1, 2, 3, 8] {
         let mut seen = Vec::new();
-        for partition in Partition::split(total).expect("a number of partitions") {
+        for partition in Partition::split(PartitionCount::of(total)) {
             let filter = EventFilter::default().with_partition(partition);
             let share = store.read_on(Position::START, &filter, 7).await;
             assert!(share.iter().all(|event| partition.contains(event.slot())));
@@ -163,7 +164,7 @@ pub async fn a_full_batch_is_complete_only_through_its_last_event<H: Harness>(ha
         store.append(&thing("b"), &[event(number)]).await;
     }
     let only_a = EventFilter::default().with_partition(
-        Partition::new(thing("a").slot().get(), crate::partition::SLOT_COUNT).expect("valid"),
+        Partition::new(thing("a").slot().get(), PartitionCount::MAX).expect("valid"),
     );
     let batch = store.read(Position::START, &only_a, limit(2)).await;
     assert_eq!(numbers(&batch.events), [1, 2]);

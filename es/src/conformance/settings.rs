@@ -11,6 +11,7 @@ use super::leases::worker;
 use crate::checkpoint::{CheckpointError, CheckpointMove, CheckpointStore, Epoch};
 use crate::event_log::EventLog;
 use crate::partition::Partition;
+use crate::partition_count::PartitionCount;
 use crate::position::Position;
 use crate::projection_state::{DeadLetter, PartitionSeed, ProjectionState};
 use crate::projection_store::ProjectionStore;
@@ -46,43 +47,59 @@ pub async fn a_paused_projection_is_not_claimed<H: Harness>(harness: H) {
 pub async fn settings_of_a_projection_are_kept<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
     store.register("q", Partition::ALL).await.expect("new");
-    store.register("p", Partition::new(0, 3).expect("a partition")).await.expect("new");
+    store
+        .register("p", Partition::new(0, PartitionCount::of(3)).expect("a partition"))
+        .await
+        .expect("new");
     let changed = ProjectionState {
         name: name("p"),
-        partition_total: 5,
+        partition_total: PartitionCount::of(5),
         is_paused: true,
-        rescale_to: Some(2),
+        rescale_to: Some(PartitionCount::of(2)),
     };
     let mut tx = store.begin().await;
     assert_eq!(store.store().lock_projection(&mut tx, &name("x")).await.expect("read"), None);
     let locked = store.store().lock_projection(&mut tx, &name("p")).await.expect("read");
-    assert_eq!(locked.expect("it is registered").partition_total, 3);
+    assert_eq!(locked.expect("it is registered").partition_total.get(), 3);
     store.store().save_projection(&mut tx, &changed).await.expect("saved");
     store.commit(tx).await;
     let mut conn = store.conn().await;
     let all = store.store().projections(&mut conn).await.expect("read");
-    let untouched =
-        ProjectionState { name: name("q"), partition_total: 1, is_paused: false, rescale_to: None };
+    let untouched = ProjectionState {
+        name: name("q"),
+        partition_total: PartitionCount::ONE,
+        is_paused: false,
+        rescale_to: None,
+    };
     assert_eq!(all, [changed, untouched]);
 }
 
 /// Rows are changed, added and removed; owners are forgotten, other projections are not.
 pub async fn partitions_are_rewritten_as_told<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
-    store.register("p", Partition::new(0, 2).expect("a partition")).await.expect("new");
-    store.register("q", Partition::new(0, 2).expect("a partition")).await.expect("new");
+    store
+        .register("p", Partition::new(0, PartitionCount::of(2)).expect("a partition"))
+        .await
+        .expect("new");
+    store
+        .register("q", Partition::new(0, PartitionCount::of(2)).expect("a partition"))
+        .await
+        .expect("new");
     let mut epoch = Epoch::FIRST;
     for positions in [vec![4, 7, 7, 7], vec![9]] {
         let total = u16::try_from(positions.len()).expect("few");
         let mut tx = store.begin().await;
-        let of = Partition::new(0, 2).expect("a partition");
+        let of = Partition::new(0, PartitionCount::of(2)).expect("a partition");
         store.store().claim(&mut tx, &name("p"), of, &worker("a"), LONG).await.expect("answered");
         let state = store.store().lock_projection(&mut tx, &name("p")).await.expect("locked");
         let old = store.store().lock_partitions(&mut tx, &name("p")).await.expect("locked");
         epoch = old.iter().map(|partition| partition.epoch).max().expect("some").next();
         let seeds: Vec<PartitionSeed> = positions.iter().map(|at| seed(*at, epoch)).collect();
         store.store().rewrite_partitions(&mut tx, &name("p"), &seeds).await.expect("rewritten");
-        let state = ProjectionState { partition_total: total, ..state.expect("registered") };
+        let state = ProjectionState {
+            partition_total: PartitionCount::of(total),
+            ..state.expect("registered")
+        };
         store.store().save_projection(&mut tx, &state).await.expect("saved");
         store.commit(tx).await;
         let partitions = store.partitions().await;
@@ -128,7 +145,10 @@ pub async fn a_checkpoint_stops_at_its_barrier<H: Harness>(harness: H) {
 /// A projection of the same name begins again.
 pub async fn a_deleted_projection_is_gone<H: Harness>(harness: H) {
     let store = Fixture::new(harness).await;
-    store.register("p", Partition::new(0, 3).expect("a partition")).await.expect("new");
+    store
+        .register("p", Partition::new(0, PartitionCount::of(3)).expect("a partition"))
+        .await
+        .expect("new");
     store.append(&thing("a"), &[event(1)]).await;
     let letter = DeadLetter::failed(&store.log().await[0], 2, "poison");
     let mut tx = store.begin().await;

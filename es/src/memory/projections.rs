@@ -35,7 +35,7 @@ fn locked(
     let view = state.view(transaction);
     let missing = || CheckpointError::Missing { projection: projection.clone(), partition };
     let stored = view.projection(projection).ok_or_else(missing)?.partition_total;
-    CheckpointError::check_partition_total(projection, stored.into(), partition)?;
+    CheckpointError::check_partition_total(projection, stored, partition)?;
     let checkpoint = view.checkpoint(&key).ok_or_else(missing)?;
     Ok(checkpoint)
 }
@@ -50,7 +50,7 @@ impl CheckpointStore for MemoryStore {
         conn.in_transaction(|state, transaction| {
             state.acquire(transaction, [Lock::Projection(projection.clone())])?;
             if let Some(stored) = state.view(transaction).projection(projection) {
-                let stored = stored.partition_total.into();
+                let stored = stored.partition_total;
                 CheckpointError::check_partition_total(projection, stored, partition)?;
                 return locked(state, transaction, projection, partition);
             }
@@ -66,7 +66,7 @@ impl CheckpointStore for MemoryStore {
                 replay_until: Position::START,
                 stop_at: None,
             };
-            let rows = (0..partition.total())
+            let rows = (0..partition.total().get())
                 .map(|index| ((projection.clone(), index), Some(PartitionRow::from(start))));
             transaction.tables.partitions.extend(rows);
             transaction.tables.projections.insert(projection.clone(), Some(new));

@@ -122,7 +122,9 @@ impl View<'_> {
     }
 
     pub(super) fn partitions(self, name: &ProjectionName) -> Vec<PartitionState> {
-        let total = self.projection(name).map_or(0, |state| state.partition_total);
+        let Some(ProjectionState { partition_total: total, .. }) = self.projection(name) else {
+            return Vec::new();
+        };
         let state = |(index, row): (u16, PartitionRow)| {
             let partition = Partition::new(index, total).ok()?;
             let lease = row.lease_until.and_then(|until| until.checked_sub(self.now));
@@ -154,7 +156,7 @@ impl View<'_> {
         };
         let mut counts = BTreeMap::new();
         for letter in self.dead_letters(name) {
-            let index = letter.stream.slot().get() % state.partition_total;
+            let index = letter.stream.slot().get() % state.partition_total.get();
             *counts.entry(index).or_insert(0) += 1;
         }
         counts.into_iter().collect()

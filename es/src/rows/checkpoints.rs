@@ -22,7 +22,7 @@ impl<S: RowStore> CheckpointStore for S {
             decode::check_total(stored, projection, partition)?;
         }
         if registered > 0 {
-            let indexes: Vec<u16> = (0..partition.total()).collect();
+            let indexes: Vec<u16> = (0..partition.total().get()).collect();
             let new = [projection.into(), serde_json::Value::from(indexes).to_string().into()];
             self.execute(conn, Statement::RegisterCheckpoints, &new).await?;
         }

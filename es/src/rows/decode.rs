@@ -4,6 +4,7 @@ use super::row::Row;
 use crate::checkpoint::{Checkpoint, CheckpointError, PartitionCheckpoint, ProjectionName};
 use crate::error::StoreError;
 use crate::partition::Partition;
+use crate::partition_count::PartitionCount;
 use crate::projection_state::{DeadLetter, PartitionState, ProjectionState};
 use crate::stream_id::StreamId;
 
@@ -30,8 +31,7 @@ pub(super) fn check_total(
     projection: &ProjectionName,
     partition: Partition,
 ) -> Result<(), CheckpointError> {
-    let stored = row.get("partition_total")?;
-    CheckpointError::check_partition_total(projection, stored, partition)
+    CheckpointError::check_partition_total(projection, partition_total(row)?, partition)
 }
 
 pub(super) fn partition_checkpoint(row: &Row) -> Result<PartitionCheckpoint, StoreError> {
@@ -39,20 +39,25 @@ pub(super) fn partition_checkpoint(row: &Row) -> Result<PartitionCheckpoint, Sto
 }
 
 fn partition(row: &Row) -> Result<Partition, StoreError> {
-    let (index, total) = (row.get("partition_index")?, row.get("partition_total")?);
-    Partition::new(index, total).map_err(|error| StoreError::corrupt(error.to_string()))
+    let partition = Partition::new(row.get("partition_index")?, partition_total(row)?);
+    partition.map_err(|error| StoreError::corrupt(error.to_string()))
+}
+
+fn partition_total(row: &Row) -> Result<PartitionCount, StoreError> {
+    partition_count(row.get("partition_total")?)
+}
+
+fn partition_count(count: u16) -> Result<PartitionCount, StoreError> {
+    PartitionCount::new(count).map_err(|error| StoreError::corrupt(error.to_string()))
 }
 
 pub(super) fn projection(row: &Row) -> Result<ProjectionState, StoreError> {
-    let (total, rescale_to) = (row.get("partition_total")?, row.get_optional("rescale_to")?);
-    for total in [Some(total), rescale_to].into_iter().flatten() {
-        Partition::new(0, total).map_err(|error| StoreError::corrupt(error.to_string()))?;
-    }
+    let rescale_to: Option<u16> = row.get_optional("rescale_to")?;
     Ok(ProjectionState {
         name: row.get("name")?,
-        partition_total: total,
+        partition_total: partition_total(row)?,
         is_paused: row.get("is_paused")?,
-        rescale_to,
+        rescale_to: rescale_to.map(partition_count).transpose()?,
     })
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::checkpoint::{Epoch, ProjectionName};
 use crate::partition::Partition;
+use crate::partition_count::PartitionCount;
 use crate::position::Position;
 use crate::projection_state::WorkerId;
 
@@ -73,6 +74,7 @@ integers! {
     i32 => i64::from;
     Position => Position::get;
     Epoch => Epoch::get;
+    PartitionCount => |count| count.get().into();
     Partition => |partition| partition.index().into();
     // In microseconds, the unit of the statements.
     Duration => |duration| i64::try_from(duration.as_micros()).unwrap_or(i64::MAX);

@@ -7,8 +7,8 @@ use es::adapter::{
     ExistingEvent, ReadWindow, RejectedAppend, Slot, WindowEvents, dense_prefix_length,
 };
 use es::{
-    AppendError, Event, ExpectedVersion, Partition, PersistedEvent, Position, ReadLimit, StreamId,
-    Version,
+    AppendError, Event, ExpectedVersion, Partition, PartitionCount, PersistedEvent, Position,
+    ReadLimit, StreamId, Version,
 };
 use proptest::prelude::*;
 
@@ -82,9 +82,10 @@ proptest! {
     #[test]
     fn a_doubled_partition_count_splits_in_place(id in "\\PC{1,40}", total in 1_u16..8192) {
         let slot = Slot::of(&id);
-        for partition in Partition::split(total).expect("valid") {
+        let twice = PartitionCount::of(total * 2);
+        for partition in Partition::split(PartitionCount::of(total)) {
             let halves = [partition.index(), partition.index() + total]
-                .map(|index| Partition::new(index, total * 2).expect("valid").contains(slot));
+                .map(|index| Partition::new(index, twice).expect("valid").contains(slot));
             prop_assert_eq!(partition.contains(slot), halves[0] ^ halves[1]);
             prop_assert!(!(halves[0] && halves[1]));
         }
@@ -94,7 +95,8 @@ proptest! {
     #[test]
     fn partitions_share_the_streams_out(id in "\\PC{0,40}", total in 1_u16..=16384) {
         let slot = Slot::of(&id);
-        let owners = Partition::split(total).expect("valid").filter(|p| p.contains(slot)).count();
+        let all = Partition::split(PartitionCount::of(total));
+        let owners = all.filter(|partition| partition.contains(slot)).count();
         prop_assert_eq!(owners, 1);
     }
 

@@ -2,6 +2,7 @@
 
 mod decisions;
 mod mutants;
+mod serialized;
 mod values;
 
 /// The in-memory store.

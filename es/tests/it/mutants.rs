@@ -210,7 +210,7 @@ impl EventLog for Mutant {
     ) -> Result<Horizon, StoreError> {
         let horizon = self.inner.horizon_after(conn, known).await?;
         match self.fault {
-            TakesTheLastPositionForTheHorizon => Ok(Horizon { position: horizon.end, ..horizon }),
+            TakesTheLastPositionForTheHorizon => Ok(Horizon::new(horizon.end, horizon.end)),
             _ => Ok(horizon),
         }
     }

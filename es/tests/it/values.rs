@@ -3,8 +3,8 @@
 use es::adapter::{Epoch, error_text};
 use es::limits::{ERROR_BYTES_MAX, SLOT_COUNT};
 use es::{
-    Event, ExpectedVersion, InvalidIdentifier, InvalidPartition, Partition, Position,
-    ProjectionName, SqlName, StreamId, Version,
+    Event, ExpectedVersion, InvalidIdentifier, InvalidPartition, Partition, PartitionCount,
+    Position, ProjectionName, SqlName, StreamId, Version,
 };
 
 #[test]
@@ -69,13 +69,15 @@ fn expected_versions_compare_and_print_by_what_they_admit() {
 #[test]
 fn a_partition_that_does_not_exist_is_refused() {
     assert_eq!(
-        Partition::new(4, 4).expect_err("too high").to_string(),
+        Partition::new(4, PartitionCount::of(4)).expect_err("too high").to_string(),
         "partition 4 of 4: the index runs from 0 to 3"
     );
-    assert_eq!(Partition::new(0, 0), Err(InvalidPartition::Total { total: 0 }));
-    assert!(Partition::new(0, SLOT_COUNT).is_ok());
-    assert!(Partition::new(0, SLOT_COUNT + 1).is_err());
-    assert!(Partition::split(0).is_err());
+    assert_eq!(PartitionCount::new(0), Err(InvalidPartition::Total { total: 0 }));
+    assert_eq!(PartitionCount::new(SLOT_COUNT), Ok(PartitionCount::MAX));
+    assert_eq!(
+        PartitionCount::try_from(SLOT_COUNT + 1).expect_err("too many").to_string(),
+        "16385 partitions: choose 1 to 16384"
+    );
 }
 
 #[test]
@@ -94,7 +96,7 @@ fn a_negative_number_is_an_error_that_a_question_mark_takes() {
         Ok((number.try_into()?, number.try_into()?, number.try_into()?))
     }
     let error = numbers(-7).expect_err("negative");
-    assert_eq!(error.to_string(), "-7 is negative");
+    assert_eq!(error.to_string(), "-7 is negative: it must be 0 to 9223372036854775807");
     let (version, ..) = numbers(7).expect("not negative");
     assert_eq!(version, Version::from(7));
 }

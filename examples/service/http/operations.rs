@@ -11,9 +11,9 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::{DateTime, Utc};
-use es::{EventSource, HorizonHolder, Position, ProjectionName};
-use projection::operator::{self, PartitionStatus, ProjectionStatus};
-use projection::{Health, Trouble};
+use es::{HorizonHolder, Position, ProjectionName};
+use projection::operator::{PartitionStatus, ProjectionStatus};
+use projection::{Health, Operator, OperatorError, Trouble};
 use serde::Serialize;
 
 use super::Path;
@@ -44,8 +44,8 @@ fn healthz(troubles: &[Trouble]) -> Response {
 async fn projections<B: Backend>(
     State(orders): State<Arc<Orders<B>>>,
 ) -> Result<Json<Vec<Shown>>, OrderError> {
-    let source = orders.backend().source();
-    let all = operator::status(&**source).await.map_err(|error| orders.failed(error))?;
+    let operator = Operator::new(&**orders.backend().source());
+    let all = operator.status().await.map_err(|error| orders.failed(error))?;
     let now = Utc::now();
     Ok(Json(all.iter().map(|one| Shown::new(one, now)).collect()))
 }
@@ -71,17 +71,13 @@ async fn set_paused<B: Backend>(
     is_paused: bool,
 ) -> Result<StatusCode, OrderError> {
     let name = ProjectionName::new(name).map_err(|_| OrderError::UnknownProjection)?;
-    let source = orders.backend().source();
-    let store = source.store();
-    let mut tx = source.begin().await.map_err(|error| orders.failed(error))?;
-    let is_known = if is_paused {
-        operator::pause(store, &mut tx, &name).await
-    } else {
-        operator::resume(store, &mut tx, &name).await
-    };
-    let is_known = is_known.map_err(|error| orders.failed(error))?;
-    source.commit(tx).await.map_err(|error| orders.failed(error))?;
-    if is_known { Ok(StatusCode::NO_CONTENT) } else { Err(OrderError::UnknownProjection) }
+    let operator = Operator::new(&**orders.backend().source());
+    let set = if is_paused { operator.pause(&name).await } else { operator.resume(&name).await };
+    match set {
+        Ok(()) => Ok(StatusCode::NO_CONTENT),
+        Err(OperatorError::UnknownProjection { .. }) => Err(OrderError::UnknownProjection),
+        Err(error) => Err(orders.failed(error)),
+    }
 }
 
 #[derive(Debug, Serialize)]

@@ -1,15 +1,18 @@
 //! What the documents show beside whole programs: compiled here, and run on SQLite.
 
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use es::{Event, EventStore, ExpectedVersion, PersistedEvent, Position, ProjectionName, StreamId};
+use es::{
+    Event, EventStore, ExpectedVersion, PartitionCount, PersistedEvent, Position, ProjectionName,
+    StreamId,
+};
 use es_sqlite::sqlx::{self, SqliteConnection, SqlitePool, sqlite::SqlitePoolOptions};
 use es_sqlite::{SqliteEventStore, SqliteSource};
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, ProjectionOptions, Retries,
-    operator, wait_for,
+    EventContext, FailurePolicy, HandlerError, Operator, Processor, Projection, ProjectionOptions,
+    Retries,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -17,14 +20,16 @@ type TestResult = Result<(), Box<dyn std::error::Error>>;
 
 /// Counts events; fails where it is told to.
 struct Counter {
-    name: &'static str,
+    name: ProjectionName,
     policy: FailurePolicy,
     broken_at: Option<i64>,
 }
 
-impl Projection<SqliteConnection> for Counter {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new(self.name).expect("a valid name")
+impl Projection for Counter {
+    type Connection = SqliteConnection;
+
+    fn name(&self) -> &ProjectionName {
+        &self.name
     }
 
     fn failure_policy(&self) -> FailurePolicy {
@@ -41,7 +46,7 @@ impl Projection<SqliteConnection> for Counter {
             return Err("a bug".into());
         }
         sqlx::query("update counts set count = count + 1 where name = ?")
-            .bind(self.name)
+            .bind(self.name.as_str())
             .execute(conn)
             .await?;
         Ok(())
@@ -49,7 +54,11 @@ impl Projection<SqliteConnection> for Counter {
 }
 
 fn counter(name: &'static str) -> Counter {
-    Counter { name, policy: FailurePolicy::Stop, broken_at: None }
+    Counter {
+        name: ProjectionName::from_static(name),
+        policy: FailurePolicy::Stop,
+        broken_at: None,
+    }
 }
 
 async fn database() -> Result<SqlitePool, Box<dyn std::error::Error>> {
@@ -77,11 +86,10 @@ async fn the_readmes_worker_runs() -> TestResult {
     tx.commit().await?;
     let source = Arc::new(SqliteSource::new(pool.clone(), store));
     let (revenue, mailer) = (Arc::new(counter("revenue")), counter("mailer"));
-    let four = NonZeroU16::new(4).expect("it is not zero");
     let shutdown = CancellationToken::new();
     let time_max = Duration::from_secs(30);
 
-    let options = ProjectionOptions::default().with_partitions(four);
+    let options = ProjectionOptions::default().with_partitions(PartitionCount::of(4));
     let processor = Processor::new(Arc::clone(&source))
         .with_projection_options(Arc::clone(&revenue), options)
         .with_projection(mailer);
@@ -90,8 +98,9 @@ async fn the_readmes_worker_runs() -> TestResult {
         async move { processor.run(shutdown).await } // claims, shares, takes over
     });
 
-    wait_for(&*source, &revenue.name(), appended.last_position(), time_max).await?; // read your own writes
-    operator::rescale(&*source, &revenue.name(), 8).await?; // while they run
+    let operator = Operator::new(&*source);
+    operator.wait_for(revenue.name(), appended.last_position(), time_max).await?; // read your own writes
+    operator.rescale(revenue.name(), PartitionCount::of(8)).await?; // while they run
 
     shutdown.cancel();
     running.await??;
@@ -135,22 +144,23 @@ async fn an_event_that_fails_is_parked_and_handled_after_all() -> TestResult {
 
     let twice = NonZeroU32::new(2).expect("it is not zero");
     let policy = FailurePolicy::Park(Retries::new(twice).with_delay_max(Duration::from_millis(5)));
-    let broken = Counter { name: "revenue", policy, broken_at: Some(1) };
+    let broken = Counter { policy, broken_at: Some(1), ..counter("revenue") };
     let processor = Processor::new(Arc::clone(&source)).with_projection(broken);
     processor.run_until_caught_up(CancellationToken::new()).await?;
 
     let revenue = counter("revenue");
     let name = revenue.name();
 
-    for letter in operator::dead_letters(&*source, &name, Position::START, 100).await? {
+    let operator = Operator::new(&*source);
+    for letter in operator.dead_letters(name, Position::START, 100).await? {
         println!("{}: {} attempts, {:?}", letter.position, letter.attempts, letter.error);
     }
     // The bug is mended: handle the stream's dead letters in their order.
-    let retried = operator::retry(&*source, &revenue, &order).await?;
+    let retried = operator.retry(&revenue, &order).await?;
 
     println!("{retried:?}");
     assert_eq!(count(&pool, "revenue").await?, 2);
-    assert!(operator::dead_letters(&*source, &name, Position::START, 100).await?.is_empty());
+    assert!(operator.dead_letters(name, Position::START, 100).await?.is_empty());
     Ok(())
 }
 
@@ -167,22 +177,23 @@ async fn a_partition_is_let_past_the_event_it_stands_still_at() -> TestResult {
     }
     let source = Arc::new(SqliteSource::new(pool.clone(), store));
     let broken = Counter { broken_at: Some(1), ..counter("revenue") };
-    let name = broken.name();
+    let name = broken.name().clone();
     let processor = Processor::new(Arc::clone(&source)).with_projection(broken);
     let stopped = processor.run_until_caught_up(CancellationToken::new()).await;
     assert!(stopped.is_err(), "it stands still");
 
-    let status = operator::status_of(&*source, &name).await?.expect("it is registered");
+    let operator = Operator::new(&*source);
+    let status = operator.status_of(&name).await?;
     for partition in &status.partitions {
         let state = &partition.state;
         println!("{}: {:?}, {:?}", state.partition, state.failing_position, state.last_error);
     }
     // Partition 0 goes on after the event, which is a dead letter now.
-    let skipped = operator::skip_failing(&*source, &name, 0).await?;
+    let skipped = operator.skip_failing(&name, 0).await?;
 
     assert_eq!(status.partitions[0].state.failing_position, Some(skipped));
     processor.run_until_caught_up(CancellationToken::new()).await?;
     assert_eq!(count(&pool, "revenue").await?, 1);
-    assert_eq!(operator::dead_letters(&*source, &name, Position::START, 9).await?.len(), 1);
+    assert_eq!(operator.dead_letters(&name, Position::START, 9).await?.len(), 1);
     Ok(())
 }

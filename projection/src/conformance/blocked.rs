@@ -46,8 +46,10 @@ impl<H> Blocking<H> {
     }
 }
 
-impl<H: Harness> Projection<Conn<H>> for Blocking<H> {
-    fn name(&self) -> ProjectionName {
+impl<H: Harness> Projection for Blocking<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 

@@ -10,7 +10,7 @@ use es::{
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers};
-use crate::{Projection, wait_for};
+use crate::Projection;
 
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -31,10 +31,10 @@ where
     let stop = CancellationToken::new();
     let processor = stage.processor(&running);
     let schedule = async {
-        let (source, name) = (&*stage.source, &running.name());
+        let name = running.name();
         let five: Vec<_> = stage.store.log().await.iter().map(PersistedEvent::position).collect();
         let (fourth, fifth) = (five[3], five[4]);
-        wait_for(source, name, fifth, PATIENCE).await.expect("it handles all five");
+        stage.operator().wait_for(name, fifth, PATIENCE).await.expect("it handles all five");
         let mut conn = stage.store.conn().await;
         let last = StreamId::new("Test", "Thing", "stream-4").expect("a valid name");
         stage.harness.delete_stream(&mut conn, &last).await.expect("deleted");
@@ -65,7 +65,7 @@ where
         for recorder in [&before, &later] {
             until_caught_up(recorder).await;
         }
-        wait_for(source, name, end, PATIENCE).await.expect("it goes on, too");
+        stage.operator().wait_for(name, end, PATIENCE).await.expect("it goes on, too");
         stop.cancel();
     };
     let (ended, ()) = tokio::join!(processor.run(stop.clone()), schedule);

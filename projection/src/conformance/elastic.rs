@@ -1,21 +1,21 @@
 //! Clauses about workers that claim partitions and share them.
 
-use std::num::NonZeroU16;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use es::conformance::{Conn, Harness};
 use es::{
-    Event, EventFilter, EventSource, Partition, PersistedEvent, ProjectionName, StreamId, WorkerId,
+    Event, EventFilter, EventSource, Partition, PartitionCount, PersistedEvent, ProjectionName,
+    StreamId, WorkerId,
 };
 use futures_util::future::{join, join3};
 use tokio_util::sync::CancellationToken;
 
 use super::Frozen;
 use super::fixture::{Recorder, Stage, append_numbers, append_stubbornly, batch};
-use crate::operator::{self, ProjectionStatus, Rescaled};
-use crate::{EventContext, HandlerError, Processor, Projection, ProjectionOptions};
+use crate::operator::{PartitionStatus, ProjectionStatus, Rescaled};
+use crate::{EventContext, HandlerError, OperatorError, Processor, Projection, ProjectionOptions};
 
 /// Short enough to wait for; it may expire by accident on a busy machine.
 const LEASE: Duration = Duration::from_millis(1500);
@@ -41,7 +41,7 @@ where
     {
         let recorder = Arc::new(Recorder::new(Arc::clone(&self.harness), "p"));
         let options = ProjectionOptions::default()
-            .with_partitions(NonZeroU16::new(partitions).expect("one at least"))
+            .with_partitions(PartitionCount::of(partitions))
             .with_batch_size_max(batch(7))
             .with_poll_interval_max(Duration::from_millis(10));
         Processor::new(Arc::clone(source))
@@ -56,7 +56,7 @@ where
     }
 
     async fn status(&self) -> Option<ProjectionStatus> {
-        operator::status_of(&*self.source, &name()).await.expect("the status")
+        self.status_of(&name()).await
     }
 
     /// Waits until the owners of all partitions, with leases that last, are as wanted.
@@ -75,7 +75,7 @@ where
     async fn wait_until_handled(&self) {
         let end = self.store.log().await.last().map(es::PersistedEvent::position);
         let end = end.expect("there are events");
-        crate::wait_for(&*self.source, &name(), end, PATIENCE).await.expect("it is handled");
+        self.operator().wait_for(&name(), end, PATIENCE).await.expect("it is handled");
     }
 
     /// How many partitions each of the workers owns.
@@ -88,9 +88,8 @@ where
 fn owners(status: &ProjectionStatus) -> Vec<(&str, usize)> {
     let mut owners: Vec<(&str, usize)> = Vec::new();
     for id in &status.workers {
-        let is_its = |one: &&operator::PartitionStatus| {
-            one.state.owner.as_ref() == Some(id) && !one.state.is_free()
-        };
+        let is_its =
+            |one: &&PartitionStatus| one.state.owner.as_ref() == Some(id) && !one.state.is_free();
         let count = status.partitions.iter().filter(is_its).count();
         owners.push((id.as_str(), count));
     }
@@ -262,11 +261,11 @@ where
     };
     let play = async {
         stage.wait_until("registered", |_| true).await;
-        for total in [4, 8, 3, 3, 5] {
+        for total in [4, 8, 3, 3, 5].map(PartitionCount::of) {
             let start = Instant::now();
             // Somebody else may hold a lock at the moment.
             while !matches!(
-                operator::rescale(&*stage.source, &name(), total).await,
+                stage.operator().rescale(&name(), total).await,
                 Ok(Rescaled::Done | Rescaled::Draining)
             ) {
                 assert!(start.elapsed() < PATIENCE, "{total}");
@@ -274,7 +273,7 @@ where
             }
             stage
                 .wait_until(&format!("{total} partitions, owned"), |status| {
-                    status.partitions.len() == usize::from(total)
+                    status.partitions.len() == usize::from(total.get())
                         && status.state.rescale_to.is_none()
                         && status.partitions.iter().all(|one| !one.state.is_free())
                 })
@@ -298,13 +297,16 @@ where
     H::Source: Clone,
 {
     let stage = Stage::new(harness).await;
-    let rescale =
-        async |total| operator::rescale(&*stage.source, &name(), total).await.expect("an answer");
-    assert_eq!(rescale(2).await, Rescaled::Unknown);
+    let unknown = stage.operator().rescale(&name(), PartitionCount::of(2)).await;
+    assert!(matches!(unknown, Err(OperatorError::UnknownProjection { .. })), "{unknown:?}");
+    let rescale = async |total| {
+        let total = PartitionCount::of(total);
+        stage.operator().rescale(&name(), total).await.expect("an answer")
+    };
     append_numbers(&stage.store, 20).await;
     let recorder = stage.recorder("p");
     let [first, second] = [0, 1]
-        .map(|index| Partition::new(index, 2).expect("one of two"))
+        .map(|index| Partition::new(index, PartitionCount::of(2)).expect("one of two"))
         .map(|partition| stage.processor(&recorder).with_assigned([partition]));
     first.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     assert_eq!(rescale(2).await, Rescaled::Done);
@@ -315,7 +317,7 @@ where
     let stopped = second.run(CancellationToken::new()).await;
     stopped.expect_err("the projection has three partitions now");
     append_numbers(&stage.store, 20).await;
-    for partition in Partition::split(3).expect("three") {
+    for partition in Partition::split(PartitionCount::of(3)) {
         let processor = stage.processor(&recorder).with_assigned([partition]);
         processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     }
@@ -328,9 +330,11 @@ struct Poisoned<H> {
     is_cured: AtomicBool,
 }
 
-impl<H: Harness> Projection<Conn<H>> for Poisoned<H> {
-    fn name(&self) -> ProjectionName {
-        name()
+impl<H: Harness> Projection for Poisoned<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
+        self.recorder.name()
     }
 
     async fn handle(
@@ -358,7 +362,7 @@ where
     let recorder = Recorder::new(Arc::clone(&stage.harness), "p");
     let projection = Arc::new(Poisoned { recorder, is_cured: AtomicBool::new(false) });
     let worker = || {
-        let four = NonZeroU16::new(4).expect("four");
+        let four = PartitionCount::of(4);
         let options = ProjectionOptions::default().with_partitions(four);
         Processor::new(Arc::clone(&stage.source))
             .with_lease(LEASE_THAT_LASTS)
@@ -396,10 +400,7 @@ where
             tokio::time::sleep(POLL).await;
         }
         projection.is_cured.store(true, Ordering::Relaxed);
-        let mut tx = stage.source.begin().await.expect("a transaction");
-        let resumed = operator::resume(stage.source.store(), &mut tx, &name()).await;
-        assert!(resumed.expect("resumed"));
-        stage.source.commit(tx).await.expect("committed");
+        stage.operator().resume(&name()).await.expect("resumed");
         stage.wait_until_handled().await;
         stop.cancel();
     };

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use es::adapter::{CheckpointMove, CheckpointStore};
 use es::conformance::{Conn, Harness};
 use es::{
-    CheckpointError, EventFilter, EventSource, Partition, PersistedEvent, Position, ProjectionName,
-    StoreError, TransactionState,
+    CheckpointError, EventFilter, EventSource, Partition, PartitionCount, PersistedEvent, Position,
+    ProjectionName, StoreError, TransactionState,
 };
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -27,8 +27,10 @@ struct Failing<H> {
     in_batches: bool,
 }
 
-impl<H: Harness> Projection<Conn<H>> for Failing<H> {
-    fn name(&self) -> ProjectionName {
+impl<H: Harness> Projection for Failing<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -220,8 +222,10 @@ impl<H: Harness> Pausing<H> {
     }
 }
 
-impl<H: Harness> Projection<Conn<H>> for Pausing<H> {
-    fn name(&self) -> ProjectionName {
+impl<H: Harness> Projection for Pausing<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -338,12 +342,13 @@ where
     let recorder = stage.recorder("p");
     let whole = stage.processor(&recorder);
     whole.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
-    let part = stage.processor(&recorder).with_assigned([Partition::new(1, 2).expect("valid")]);
+    let second = Partition::new(1, PartitionCount::of(2)).expect("valid");
+    let part = stage.processor(&recorder).with_assigned([second]);
     let error = part.run(CancellationToken::new()).await.expect_err("another count");
     let ProcessorError::Checkpoint(CheckpointError::PartitionCount { stored, asked, .. }) = error
     else {
         panic!("{error:?}")
     };
-    assert_eq!((stored, asked), (1, 2));
+    assert_eq!((stored.get(), asked.get()), (1, 2));
     stage.assert_handled_once("p", &EventFilter::default()).await;
 }

@@ -11,7 +11,10 @@ use es::{
     ProjectionName, StreamId,
 };
 
-use crate::{EventContext, HandlerError, Processor, Projection, ProjectionOptions, lag};
+use crate::operator::ProjectionStatus;
+use crate::{
+    EventContext, HandlerError, Operator, OperatorError, Processor, Projection, ProjectionOptions,
+};
 
 /// Writes the position of each event it handles as a row of the caller's own, under its name.
 #[derive(Debug)]
@@ -45,9 +48,11 @@ impl<H: Harness> Recorder<H> {
     }
 }
 
-impl<H: Harness> Projection<Conn<H>> for Recorder<H> {
-    fn name(&self) -> ProjectionName {
-        self.name.clone()
+impl<H: Harness> Projection for Recorder<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
+        &self.name
     }
 
     fn filter(&self) -> EventFilter {
@@ -87,14 +92,14 @@ impl<H: Harness> Stage<H> {
     }
 
     /// A processor that is told to handle the whole projection.
-    pub(super) fn processor<P: Projection<Conn<H>>>(
+    pub(super) fn processor<P: Projection<Connection = Conn<H>>>(
         &self,
         projection: &Arc<P>,
     ) -> Processor<H::Source> {
         self.processor_with(projection, options())
     }
 
-    pub(super) fn processor_with<P: Projection<Conn<H>>>(
+    pub(super) fn processor_with<P: Projection<Connection = Conn<H>>>(
         &self,
         projection: &Arc<P>,
         options: ProjectionOptions,
@@ -102,6 +107,18 @@ impl<H: Harness> Stage<H> {
         Processor::new(Arc::clone(&self.source))
             .with_projection_options(Arc::clone(projection), options)
             .with_assigned([Partition::ALL])
+    }
+
+    pub(super) fn operator(&self) -> Operator<'_, H::Source> {
+        Operator::new(&self.source)
+    }
+
+    /// How the projection is doing; `None` if it is not registered.
+    pub(super) async fn status_of(&self, name: &ProjectionName) -> Option<ProjectionStatus> {
+        match self.operator().status_of(name).await {
+            Err(OperatorError::UnknownProjection { .. }) => None,
+            status => Some(status.expect("the status")),
+        }
     }
 
     /// Positions handled under `name`, in the order their rows were written.
@@ -134,7 +151,7 @@ impl<H: Harness> Stage<H> {
 
     pub(super) async fn checkpoint(&self, name: &str, partition: Partition) -> Position {
         let name = ProjectionName::new(name).expect("a valid name");
-        let lag = lag(&*self.source, &name).await.expect("the lag");
+        let lag = self.operator().lag(&name).await.expect("the lag");
         let lag = lag.into_iter().find(|lag| lag.partition == partition);
         lag.expect("the partition is registered").checkpoint
     }

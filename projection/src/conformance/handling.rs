@@ -1,20 +1,19 @@
 //! Clauses about what is handled, and how far a checkpoint gets.
 
-use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use es::conformance::{Conn, Harness};
 use es::{
-    Event, EventFilter, EventSource, ExpectedVersion, Partition, PersistedEvent, ProjectionName,
-    StreamId,
+    Event, EventFilter, EventSource, ExpectedVersion, Partition, PartitionCount, PersistedEvent,
+    ProjectionName, StreamId,
 };
 use futures_util::future::join;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers, append_stubbornly, batch, options};
 use super::polls::Polls;
-use crate::{BatchContext, EventContext, HandlerError, Processor, Projection, lag, operator};
+use crate::{BatchContext, EventContext, HandlerError, OperatorError, Processor, Projection};
 
 /// One processor, one partition, several batches.
 pub async fn every_event_is_handled_once_and_in_order<H: Harness>(harness: H)
@@ -84,7 +83,10 @@ where
     let keeps_up = async {
         let name = ProjectionName::new("p").expect("a valid name");
         loop {
-            let lag = lag(&*stage.source, &name).await.expect("the lag");
+            let lag = match stage.operator().lag(&name).await {
+                Err(OperatorError::UnknownProjection { .. }) => Vec::new(),
+                lag => lag.expect("the lag"),
+            };
             if lag.iter().any(|lag| lag.checkpoint == end) {
                 return;
             }
@@ -105,7 +107,7 @@ where
 {
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 40).await;
-    let partitions = Partition::split(4).expect("four");
+    let partitions = Partition::split(PartitionCount::of(4));
     let processor = stage.processor(&stage.recorder("p")).with_assigned(partitions.clone());
     processor.run_until_caught_up(CancellationToken::new()).await.expect("they catch up");
     stage.assert_handled_once("p", &EventFilter::default()).await;
@@ -122,7 +124,7 @@ where
 {
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 40).await;
-    let new = options().with_partitions(NonZeroU16::new(3).expect("three"));
+    let new = options().with_partitions(PartitionCount::of(3));
     let processor = Processor::new(Arc::clone(&stage.source))
         .with_projection_options(stage.recorder("p"), new)
         .with_projection(stage.recorder("q"));
@@ -131,8 +133,7 @@ where
         for (name, partitions) in [("p", 3), ("q", 1)] {
             stage.assert_handled_once(name, &EventFilter::default()).await;
             let name = ProjectionName::new(name).expect("a valid name");
-            let status = operator::status_of(&*stage.source, &name).await.expect("the status");
-            let status = status.expect("it is registered");
+            let status = stage.operator().status_of(&name).await.expect("the status");
             assert_eq!(status.partitions.len(), partitions, "{name}");
             assert!(status.workers.is_empty(), "{name}");
             assert!(status.partitions.iter().all(|one| one.state.owner.is_none()), "{name}");
@@ -146,8 +147,10 @@ pub(super) struct BatchSizes<H> {
     pub(super) sizes: Mutex<Vec<usize>>,
 }
 
-impl<H: Harness> Projection<Conn<H>> for BatchSizes<H> {
-    fn name(&self) -> ProjectionName {
+impl<H: Harness> Projection for BatchSizes<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -197,13 +200,14 @@ where
     let stage = Stage::new(harness).await;
     let recorder = stage.recorder("p");
     let name = recorder.name();
-    assert!(lag(&*stage.source, &name).await.expect("the lag").is_empty());
+    let unknown = stage.operator().lag(name).await;
+    assert!(matches!(unknown, Err(OperatorError::UnknownProjection { .. })), "{unknown:?}");
     let processor = stage.processor(&recorder);
     processor.run_until_caught_up(CancellationToken::new()).await.expect("nothing to do");
     append_numbers(&stage.store, 6).await;
     let end = stage.store.log().await[5].position();
     for expected in [end.distance_from(es::Position::START), 0] {
-        let lag = lag(&*stage.source, &name).await.expect("the lag");
+        let lag = stage.operator().lag(name).await.expect("the lag");
         assert_eq!(lag.len(), 1);
         assert_eq!(lag[0].partition, Partition::ALL);
         assert_eq!(lag[0].positions(), expected);
@@ -220,7 +224,7 @@ where
     let shutdown = CancellationToken::new();
     let whole = stage.processor(&stage.recorder("whole"));
     let parts = stage.processor(&stage.recorder("parts"));
-    let parts = parts.with_assigned(Partition::split(2).expect("two"));
+    let parts = parts.with_assigned(Partition::split(PartitionCount::of(2)));
     let write = async {
         let writer = |writer: i64| {
             let store = &stage.store;
@@ -285,7 +289,7 @@ where
         .with_assigned([Partition::ALL]);
     let parts = Processor::new(Arc::clone(&source))
         .with_projection(stage.recorder("parts"))
-        .with_assigned(Partition::split(2).expect("two"));
+        .with_assigned(Partition::split(PartitionCount::of(2)));
     let names = ["whole", "filtered", "parts"];
 
     let stream = StreamId::new("Test", "Thing", "late").expect("a valid name");

@@ -8,7 +8,6 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers, batch, options};
 use super::handling::BatchSizes;
-use crate::operator;
 
 /// A batch has one event more than fit in its limit in bytes, at most, and nothing is missed.
 pub async fn a_batch_ends_at_its_limit_in_bytes<H: Harness>(harness: H)
@@ -56,16 +55,15 @@ where
     let processor = stage.processor(&stage.recorder("p"));
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     let p = ProjectionName::new("p").expect("a valid name");
-    let status = operator::status_of(&*stage.source, &p).await.expect("the status");
-    let status = status.expect("it is there");
+    let status = stage.operator().status_of(&p).await.expect("the status");
     let partition = &status.partitions[0];
     assert!(partition.lag >= 3, "{status:?}");
     assert_eq!(partition.held_back, partition.lag, "{status:?}");
     assert!(!status.horizon.held_by.is_empty(), "{status:?}");
-    let lag = crate::lag(&*stage.source, &p).await.expect("the lag")[0];
+    let lag = stage.operator().lag(&p).await.expect("the lag")[0];
     assert_eq!((lag.positions(), lag.held_positions()), (partition.lag, partition.lag));
     stage.store.commit(open).await;
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
-    let lag = crate::lag(&*stage.source, &p).await.expect("the lag")[0];
+    let lag = stage.operator().lag(&p).await.expect("the lag")[0];
     assert_eq!((lag.positions(), lag.held_positions()), (0, 0));
 }

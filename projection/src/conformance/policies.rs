@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use es::conformance::{Conn, Harness};
-use es::{
-    DeadLetter, EventFilter, EventSource, PersistedEvent, Position, ProjectionName, StreamId,
-};
+use es::{DeadLetter, EventFilter, PersistedEvent, Position, ProjectionName, StreamId};
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers};
-use crate::operator::{self, RetriedLetters};
-use crate::{EventContext, FailurePolicy, HandlerError, ProcessorError, Projection, Retries};
+use crate::operator::RetriedLetters;
+use crate::{
+    EventContext, FailurePolicy, HandlerError, OperatorError, ProcessorError, Projection, Retries,
+};
 
 /// A recorder that cannot handle some events until it is cured, and notes its attempts.
 struct Sick<H> {
@@ -44,8 +44,10 @@ impl<H: Harness> Sick<H> {
     }
 }
 
-impl<H: Harness> Projection<Conn<H>> for Sick<H> {
-    fn name(&self) -> ProjectionName {
+impl<H: Harness> Projection for Sick<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -87,14 +89,14 @@ impl<H: Harness> Stage<H>
 where
     H::Source: Clone,
 {
-    async fn catch_up<P: Projection<Conn<H>>>(&self, projection: &Arc<P>) {
+    async fn catch_up<P: Projection<Connection = Conn<H>>>(&self, projection: &Arc<P>) {
         let processor = self.processor(projection);
         processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     }
 
     async fn letters(&self) -> Vec<DeadLetter> {
         let name = ProjectionName::new("p").expect("a valid name");
-        let letters = operator::dead_letters(&*self.source, &name, Position::START, 100).await;
+        let letters = self.operator().dead_letters(&name, Position::START, 100).await;
         letters.expect("the dead letters are read")
     }
 
@@ -135,20 +137,20 @@ where
     assert_eq!(*sick.attempts.lock().expect("no panic"), [(3, 1), (3, 1), (3, 2), (3, 3)]);
 
     let (stream, positions) = stage.sick_stream().await;
-    let again = operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    let again = stage.operator().retry(&*sick, &stream).await.expect("it is tried");
     let RetriedLetters::Failed { handled: 0, position, .. } = again else { panic!("{again:?}") };
     assert_eq!(position, positions[0]);
     assert_eq!(stage.letters().await[0].attempts, 4);
     assert_eq!(stage.letters().await.len(), positions.len());
 
     sick.cure();
-    let again = operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    let again = stage.operator().retry(&*sick, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(n) if n == positions.len()), "{again:?}");
     assert!(stage.letters().await.is_empty());
     append_numbers(&stage.store, 10).await;
     stage.catch_up(&sick).await;
     stage.assert_handled_once("p", &EventFilter::default()).await;
-    let again = operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    let again = stage.operator().retry(&*sick, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(0)), "{again:?}");
 }
 
@@ -167,7 +169,7 @@ where
     stage.catch_up(&sick).await;
     let (stream, positions) = stage.sick_stream().await;
     assert_eq!(stage.letters().await.len(), 4);
-    let again = operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    let again = stage.operator().retry(&*sick, &stream).await.expect("it is tried");
     let RetriedLetters::Failed { handled, position, source } = again else { panic!("{again:?}") };
     assert_eq!((handled, position), (2, positions[2]));
     assert_eq!(source.to_string(), "it is poison");
@@ -180,12 +182,15 @@ where
     let name = ProjectionName::new("p").expect("a valid name");
     for is_there in [true, false] {
         let mut tx = stage.store.begin().await;
-        let store = stage.source.store();
-        let skipped = operator::skip(store, &mut tx, &name, positions[2]).await;
-        assert_eq!(skipped.expect("an answer"), is_there);
+        let skipped = stage.operator().skip_in(&mut tx, &name, positions[2]).await;
+        match skipped {
+            Ok(()) => assert!(is_there),
+            Err(OperatorError::NoDeadLetter { .. }) => assert!(!is_there),
+            Err(error) => panic!("{error:?}"),
+        }
         stage.store.commit(tx).await;
     }
-    let again = operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    let again = stage.operator().retry(&*sick, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(1)), "{again:?}");
     assert_eq!(stage.handled("p").await.len(), 19);
 }
@@ -203,8 +208,8 @@ where
     assert!(matches!(error, ProcessorError::Handler { .. }), "{error:?}");
     let attempts = sick.attempts.lock().expect("no panic").clone();
     assert_eq!(attempts, [(3, 1), (3, 1), (3, 2), (3, 3), (3, 4)], "in the batch, then alone");
-    let status = operator::status_of(&*stage.source, &sick.name()).await.expect("the status");
-    let partition = status.expect("it is registered").partitions.remove(0);
+    let mut status = stage.operator().status_of(sick.name()).await.expect("the status");
+    let partition = status.partitions.remove(0);
     assert_eq!(partition.state.attempts, 4);
     assert_eq!(partition.state.last_error.as_deref(), Some("it is \u{fffd} poison"));
     assert!(partition.lag > 0 && partition.oldest_unhandled.is_some());
@@ -212,8 +217,8 @@ where
     sick.cure();
     stage.catch_up(&sick).await;
     stage.assert_handled_once("p", &EventFilter::default()).await;
-    let status = operator::status_of(&*stage.source, &sick.name()).await.expect("the status");
-    let partition = status.expect("it is registered").partitions.remove(0);
+    let mut status = stage.operator().status_of(sick.name()).await.expect("the status");
+    let partition = status.partitions.remove(0);
     assert_eq!((partition.state.attempts, partition.state.last_error), (0, None));
     assert_eq!((partition.lag, partition.oldest_unhandled), (0, None));
 }
@@ -239,6 +244,6 @@ where
     assert_eq!(stage.handled("p").await.len(), 5);
     sick.cure();
     let (stream, _) = stage.sick_stream().await;
-    operator::retry(&*stage.source, &*sick, &stream).await.expect("it is tried");
+    stage.operator().retry(&*sick, &stream).await.expect("it is tried");
     stage.assert_handled_once("p", &EventFilter::default()).await;
 }

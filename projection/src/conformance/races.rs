@@ -11,16 +11,18 @@ use std::time::Duration;
 use es::adapter::{PartitionSeed, ProjectionStore};
 use es::conformance::{Conn, Harness};
 use es::{
-    EventFilter, EventSource, PersistedEvent, Position, ProjectionName, ProjectionState,
-    StoreError, StreamId, TransactionState,
+    EventFilter, EventSource, PartitionCount, PersistedEvent, Position, ProjectionName, StoreError,
+    StreamId, TransactionState,
 };
 use futures_util::future::{BoxFuture, join};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers};
-use crate::operator::{self, DeadLetterError, Rescaled, RetriedLetters};
-use crate::{EventContext, FailurePolicy, HandlerError, Projection, Retries};
+use crate::operator::{Rescaled, RetriedLetters};
+use crate::{
+    EventContext, FailurePolicy, HandlerError, Operator, OperatorError, Projection, Retries,
+};
 
 /// What becomes of the event with number 3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,8 +43,10 @@ struct Troubled<H> {
 #[error("a layer")]
 struct Layer(#[source] HandlerError);
 
-impl<H: Harness> Projection<Conn<H>> for Troubled<H> {
-    fn name(&self) -> ProjectionName {
+impl<H: Harness> Projection for Troubled<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -107,7 +111,7 @@ where
 
     /// How often each dead letter was tried.
     async fn attempts(&self) -> Vec<u32> {
-        let letters = operator::dead_letters(&*self.source, &name(), Position::START, 100).await;
+        let letters = self.operator().dead_letters(&name(), Position::START, 100).await;
         let letters = letters.expect("the dead letters are read");
         letters.iter().map(|letter| letter.attempts).collect()
     }
@@ -125,7 +129,8 @@ where
             stop_at: None,
         };
         store.rewrite_partitions(conn, &name(), &[seed; 2]).await.expect("written");
-        let state = ProjectionState { partition_total: 2, ..state.expect("it is registered") };
+        let mut state = state.expect("it is registered");
+        state.partition_total = PartitionCount::of(2);
         store.save_projection(conn, &state).await.expect("saved");
     }
 }
@@ -194,19 +199,19 @@ where
     let before_begin: Hook = Box::new(move || {
         let (source, number) = (source.clone(), counted.fetch_add(1, Ordering::Relaxed));
         Box::pin(async move {
-            let total = 2_u16 << number;
-            let came = operator::rescale(&source, &name(), total).await.expect("rescaled");
+            let total = PartitionCount::of(2 << number);
+            let came = Operator::new(&source).rescale(&name(), total).await.expect("rescaled");
             assert_eq!(came, Rescaled::Done);
         })
     });
     let interposed = Interposed { inner: stage.store.source.clone(), before_begin };
-    let again =
-        operator::retry(&interposed, &*troubled, &sick_stream()).await.expect("it is tried");
+    let operator = Operator::new(&interposed);
+    let again = operator.retry(&*troubled, &sick_stream()).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Failed { handled: 0, .. }), "{again:?}");
     assert_eq!(stage.attempts().await, [2, 0]);
     troubled.set(Trouble::Cured);
-    let again =
-        operator::retry(&interposed, &*troubled, &sick_stream()).await.expect("it is tried");
+    let operator = Operator::new(&interposed);
+    let again = operator.retry(&*troubled, &sick_stream()).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(2)), "{again:?}");
     assert_eq!(rescales.load(Ordering::Relaxed), 3);
     stage.assert_handled_once("p", &EventFilter::default()).await;
@@ -215,11 +220,11 @@ where
 /// As an operator would, where the database asks for it.
 async fn stubbornly<T, F>(mut attempt: impl FnMut() -> F) -> T
 where
-    F: Future<Output = Result<T, DeadLetterError>>,
+    F: Future<Output = Result<T, OperatorError>>,
 {
     for _ in 0..10_000 {
         match attempt().await {
-            Err(DeadLetterError::Store(error)) if error.is_retryable() => {
+            Err(OperatorError::Store(error)) if error.is_retryable() => {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             answer => return answer.expect("the projection is as good as before"),
@@ -242,14 +247,17 @@ where
         stage.store.commit(tx).await;
     };
     let stream = sick_stream();
-    let retry = stubbornly(|| operator::retry(&*stage.source, &*troubled, &stream));
+    let retry = stubbornly(|| stage.operator().retry(&*troubled, &stream));
     let (again, ()) = join(retry, rescale).await;
     assert!(matches!(again, RetriedLetters::Failed { handled: 0, .. }), "{again:?}");
     assert_eq!(stage.attempts().await, [2, 0]);
 
     let of_it = stage.store.stream(&stream).await;
     let position = of_it.events()[0].position();
-    assert_eq!(operator::rescale(&*stage.source, &name(), 1).await.expect("asked"), Rescaled::Done);
+    assert_eq!(
+        stage.operator().rescale(&name(), PartitionCount::ONE).await.expect("asked"),
+        Rescaled::Done
+    );
     let mut tx = stage.store.begin().await;
     stage.split_in(&mut tx).await;
     let rescale = async {
@@ -258,15 +266,14 @@ where
     };
     let skip = stubbornly(async || {
         let mut tx = stage.source.begin().await?;
-        let skipped = operator::skip(stage.source.store(), &mut tx, &name(), position).await;
+        let skipped = stage.operator().skip_in(&mut tx, &name(), position).await;
         match &skipped {
-            Ok(_) => stage.source.commit(tx).await?,
+            Ok(()) => stage.source.commit(tx).await?,
             Err(_) => stage.source.rollback(tx).await?,
         }
         skipped
     });
-    let (is_skipped, ()) = join(skip, rescale).await;
-    assert!(is_skipped);
+    let ((), ()) = join(skip, rescale).await;
     assert_eq!(stage.attempts().await, [0]);
 }
 
@@ -278,13 +285,13 @@ where
     let (stage, troubled) = Stage::with_dead_letters(harness).await;
     troubled.set(Trouble::Hangs);
     let (short, stream) = (Duration::from_millis(50), sick_stream());
-    let again = operator::retry_within(&*stage.source, &*troubled, &stream, short).await;
+    let again = stage.operator().retry_within(&*troubled, &stream, short).await;
     let again = again.expect("it is tried");
     let RetriedLetters::Failed { handled: 0, source, .. } = again else { panic!("{again:?}") };
     assert!(source.to_string().contains("took longer than 50ms"), "{source}");
     assert_eq!(stage.attempts().await, [2, 0], "it is noted");
     troubled.set(Trouble::Cured);
-    let again = operator::retry(&*stage.source, &*troubled, &stream).await.expect("it is tried");
+    let again = stage.operator().retry(&*troubled, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(2)), "{again:?}");
     stage.assert_handled_once("p", &EventFilter::default()).await;
 }
@@ -296,8 +303,8 @@ where
 {
     let (stage, troubled) = Stage::with_dead_letters(harness).await;
     troubled.set(Trouble::Deadlock);
-    let undone = operator::retry(&*stage.source, &*troubled, &sick_stream()).await;
-    assert!(matches!(undone, Err(DeadLetterError::Undone { .. })), "{undone:?}");
+    let undone = stage.operator().retry(&*troubled, &sick_stream()).await;
+    assert!(matches!(undone, Err(OperatorError::Undone { .. })), "{undone:?}");
     assert_eq!(stage.attempts().await, [1, 0]);
     assert_eq!(stage.handled("p").await.len(), 8);
 }
@@ -314,13 +321,10 @@ where
     for times in 1..=3 {
         processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
         assert_eq!(stage.handled("p").await.len(), times * 10);
-        let status = operator::status_of(&*stage.source, &name()).await.expect("the status");
-        let partitions = status.expect("it is registered").partitions;
+        let status = stage.operator().status_of(&name()).await.expect("the status");
+        let partitions = status.partitions;
         epochs.extend(partitions.iter().map(|one| one.state.epoch));
-        let mut tx = stage.store.begin().await;
-        let is_deleted = operator::delete(stage.source.store(), &mut tx, &name()).await;
-        assert!(is_deleted.expect("it is deleted"));
-        stage.store.commit(tx).await;
+        stage.operator().delete(&name()).await.expect("it is deleted");
     }
     assert_eq!(epochs.len(), 3, "{epochs:?}");
 }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use es::conformance::{Conn, Harness};
-use es::{DeadLetter, EventFilter, EventSource, PersistedEvent, Position};
+use es::{DeadLetter, EventFilter, PersistedEvent, Position};
 use es::{ProjectionName, StoreError, TransactionState};
 use futures_util::future::join;
 use tokio::time::{Instant, sleep, timeout};
@@ -17,10 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Recorder, Stage, append_numbers, batch, options};
 use super::outage::Outage;
-use crate::operator::{self, SkipFailingError};
 use crate::{
-    EventContext, FailurePolicy, HandlerError, Permanent, Processor, Projection, ProjectionOptions,
-    Retries, Retryable,
+    EventContext, FailurePolicy, HandlerError, OperatorError, Permanent, Processor, Projection,
+    ProjectionOptions, Retries, Retryable,
 };
 
 /// No clause waits longer for anything.
@@ -82,8 +81,10 @@ impl<H: Harness> Fated<H> {
     }
 }
 
-impl<H: Harness> Projection<Conn<H>> for Fated<H> {
-    fn name(&self) -> ProjectionName {
+impl<H: Harness> Projection for Fated<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -134,7 +135,7 @@ where
     H::Source: Clone,
 {
     /// A worker with the projection that has a fate, in one partition, and another one.
-    pub(super) fn two<P: Projection<Conn<H>>>(
+    pub(super) fn two<P: Projection<Connection = Conn<H>>>(
         &self,
         projection: &Arc<P>,
         options: ProjectionOptions,
@@ -149,7 +150,7 @@ where
 
     pub(super) async fn letters_of(&self, of: &str) -> Vec<DeadLetter> {
         let name = ProjectionName::new(of).expect("a valid name");
-        let letters = operator::dead_letters(&*self.source, &name, Position::START, 100).await;
+        let letters = self.operator().dead_letters(&name, Position::START, 100).await;
         letters.expect("the dead letters are read")
     }
 
@@ -157,7 +158,7 @@ where
         let name = ProjectionName::new(of).expect("a valid name");
         let end = self.store.log().await.last().map(PersistedEvent::position);
         let end = end.expect("there are events");
-        crate::wait_for(&*self.source, &name, end, PATIENCE).await.expect("it is handled");
+        self.operator().wait_for(&name, end, PATIENCE).await.expect("it is handled");
     }
 
     /// Runs the worker while `play` plays, then stops it, and gives how long the stop took.
@@ -270,13 +271,9 @@ where
             let troubles = health.troubles();
             assert!(troubles.iter().any(|one| one.reason.contains("number 3")), "{troubles:?}");
             let told = async || {
-                let seen = operator::status_of(&*stage.source, &name()).await.expect("the status");
-                let partition = &seen.expect("it is there").partitions[0];
-                partition
-                    .state
-                    .last_error
-                    .as_deref()
-                    .is_some_and(|error| error.contains("number 3"))
+                let seen = stage.operator().status_of(&name()).await.expect("the status");
+                let error = seen.partitions[0].state.last_error.as_deref();
+                error.is_some_and(|error| error.contains("number 3"))
             };
             until("an operator sees it", told).await;
             fated.cure();
@@ -367,16 +364,14 @@ pub async fn an_event_that_killed_its_processes_is_not_tried_before_an_operator_
         assert!(stopped.to_string().contains("cannot handle event"), "{stopped}");
         assert_eq!(fated.calls(), 4);
     }
-    let shown = operator::status_of(&*stage.source, &name()).await.expect("the status");
-    let partition = &shown.expect("it is there").partitions[0].state;
+    let shown = stage.operator().status_of(&name()).await.expect("the status");
+    let partition = &shown.partitions[0].state;
     let error = partition.last_error.as_deref().unwrap_or_default();
     assert!(error.contains("3 processes ended"), "{error}");
     assert_eq!(partition.attempts, 3);
 
     fated.cure();
-    let mut tx = stage.source.begin().await.expect("a transaction");
-    operator::resume(stage.source.store(), &mut tx, &name()).await.expect("it is resumed");
-    stage.source.commit(tx).await.expect("it commits");
+    stage.operator().resume(&name()).await.expect("it is resumed");
     let processor = stage.processor(&fated);
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
     stage.assert_handled_once("p", &EventFilter::default()).await;
@@ -439,13 +434,13 @@ where
         .run_while(&worker, async {
             until("it stands still", async || !health.is_well()).await;
             assert!(health.troubles()[0].stands_still);
-            let none = operator::skip_failing(&*stage.source, &name(), 7).await;
-            assert!(matches!(none, Err(SkipFailingError::UnknownPartition { .. })), "{none:?}");
+            let none = stage.operator().skip_failing(&name(), 7).await;
+            assert!(matches!(none, Err(OperatorError::UnknownPartition { .. })), "{none:?}");
             let other = ProjectionName::new("other").expect("a valid name");
             stage.wait_for_all("other").await;
-            let well = operator::skip_failing(&*stage.source, &other, 0).await;
-            assert!(matches!(well, Err(SkipFailingError::NothingFails { .. })), "{well:?}");
-            let skipped = operator::skip_failing(&*stage.source, &name(), 0).await;
+            let well = stage.operator().skip_failing(&other, 0).await;
+            assert!(matches!(well, Err(OperatorError::NothingFails { .. })), "{well:?}");
+            let skipped = stage.operator().skip_failing(&name(), 0).await;
             assert_eq!(skipped.expect("it fails there"), poison);
             stage.wait_for_all("p").await;
             until("all is well", async || health.is_well()).await;

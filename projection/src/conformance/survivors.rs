@@ -15,7 +15,7 @@ use super::Frozen;
 use super::fixture::{Recorder, Stage, append_numbers};
 use super::outage::Outage;
 use super::survival::{name, retries, until};
-use crate::operator::{self, ResetTo};
+use crate::operator::ResetTo;
 use crate::{EventContext, FailurePolicy, HandlerError, Processor, Projection, ProjectionOptions};
 
 /// Long enough for a process to come back in a third of it on a busy machine.
@@ -33,8 +33,10 @@ struct CutOff<H: Harness> {
     calls: Arc<AtomicUsize>,
 }
 
-impl<H: Harness> Projection<Conn<H>> for CutOff<H> {
-    fn name(&self) -> ProjectionName {
+impl<H: Harness> Projection for CutOff<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -86,8 +88,7 @@ where
             until("it is cut off", async || calls.load(Ordering::SeqCst) == cut_off).await;
             let (gone, other) = if a.is_off() { (&a, "b") } else { (&b, "a") };
             let is_taken_over = async || {
-                let status =
-                    operator::status_of(&*stage.source, &name()).await.expect("the status");
+                let status = stage.status_of(&name()).await;
                 let owner = status.and_then(|status| status.partitions[0].state.owner.clone());
                 owner.is_some_and(|owner| owner.as_str() == other)
             };
@@ -110,8 +111,10 @@ struct Counting<H> {
     calls: AtomicUsize,
 }
 
-impl<H: Harness> Projection<Conn<H>> for Counting<H> {
-    fn name(&self) -> ProjectionName {
+impl<H: Harness> Projection for Counting<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -152,8 +155,8 @@ where
         frozen.frozen().await;
         let mut tx = stage.source.begin().await.expect("a transaction");
         let (of, to) = (name(), ResetTo::Position(reached));
-        let reset = operator::reset(&*stage.source, &mut tx, &of, to).await;
-        reset.expect("it is reset").expect("it is there");
+        let reset = stage.operator().reset_in(&mut tx, &of, to).await;
+        reset.expect("it is reset");
         stage.source.commit(tx).await.expect("it commits");
         frozen.thaw();
         stage.wait_for_all("p").await;

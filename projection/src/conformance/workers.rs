@@ -1,10 +1,11 @@
 //! Clauses about several workers: on one partition by mistake, and in one process.
 
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use es::conformance::{Conn, Harness};
-use es::{EventFilter, EventSource, Partition, PersistedEvent, ProjectionName};
+use es::{EventFilter, EventSource, Partition, PartitionCount, PersistedEvent, ProjectionName};
 use futures_util::future::{join, join_all};
 use tokio::sync::Barrier;
 use tokio_util::sync::CancellationToken;
@@ -35,8 +36,10 @@ struct Counting<H> {
     calls: AtomicUsize,
 }
 
-impl<H: Harness> Projection<Conn<H>> for Counting<H> {
-    fn name(&self) -> ProjectionName {
+impl<H: Harness> Projection for Counting<H> {
+    type Connection = Conn<H>;
+
+    fn name(&self) -> &ProjectionName {
         self.recorder.name()
     }
 
@@ -106,13 +109,17 @@ where
 }
 
 /// Fails or panics at the first event.
-struct Broken {
+struct Broken<C> {
     panics: bool,
+    connection: PhantomData<fn(C)>,
 }
 
-impl<C: Send> Projection<C> for Broken {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new("broken").expect("a valid name")
+impl<C: Send + 'static> Projection for Broken<C> {
+    type Connection = C;
+
+    fn name(&self) -> &ProjectionName {
+        static NAME: ProjectionName = ProjectionName::from_static("broken");
+        &NAME
     }
 
     async fn handle(
@@ -131,7 +138,7 @@ pub async fn a_failure_stops_the_whole_processor<H: Harness>(harness: H)
 where
     H::Source: Clone,
 {
-    let error = run_with_broken(harness, Broken { panics: false }).await;
+    let error = run_with_broken(harness, false).await;
     assert!(matches!(error, ProcessorError::Handler { .. }), "{error:?}");
     assert!(error.to_string().contains("projection broken"), "{error}");
 }
@@ -141,29 +148,30 @@ pub async fn a_panic_stops_the_whole_processor<H: Harness>(harness: H)
 where
     H::Source: Clone,
 {
-    let error = run_with_broken(harness, Broken { panics: true }).await;
+    let error = run_with_broken(harness, true).await;
     let ProcessorError::Handler { projection, source, .. } = error else { panic!("{error:?}") };
     assert_eq!(projection.as_str(), "broken");
     let panicked: &HandlerPanicked = source.downcast_ref().expect("a panic");
     assert_eq!(panicked.message, "this handler panics");
 }
 
-async fn run_with_broken<H: Harness>(harness: H, broken: Broken) -> ProcessorError
+async fn run_with_broken<H: Harness>(harness: H, panics: bool) -> ProcessorError
 where
     H::Source: Clone,
 {
     let stage = Stage::new(harness).await;
     append_numbers(&stage.store, 20).await;
     let recorder = Recorder::new(Arc::clone(&stage.harness), "good");
+    let broken = Broken { panics, connection: PhantomData };
     let processor = Processor::new(Arc::clone(&stage.source))
         .with_projection(recorder)
         .with_projection(broken)
-        .with_assigned(Partition::split(2).expect("two"));
+        .with_assigned(Partition::split(PartitionCount::of(2)));
     let error = processor.run(CancellationToken::new()).await.expect_err("one is broken");
     let repaired = Processor::new(Arc::clone(&stage.source))
         .with_projection(stage.recorder("good"))
         .with_projection(stage.recorder("broken"))
-        .with_assigned(Partition::split(2).expect("two"));
+        .with_assigned(Partition::split(PartitionCount::of(2)));
     repaired.run_until_caught_up(CancellationToken::new()).await.expect("they catch up");
     stage.assert_handled_once("good", &EventFilter::default()).await;
     stage.assert_handled_once("broken", &EventFilter::default()).await;

@@ -1,114 +1,94 @@
 //! Dead letters: looking at them, and dropping one.
 
 use es::adapter::ProjectionStore;
-use es::{CheckpointError, DeadLetter, EventSource, Position, ProjectionName, StoreError};
-use thiserror::Error;
+use es::{DeadLetter, EventSource, Position, ProjectionName};
 
-use crate::handler_error::HandlerError;
+use super::base::Operator;
+use super::error::OperatorError;
 use crate::limits::{OPERATION_TIME_MAX, answered, answered_within};
+use crate::transaction::ended;
 
-/// Why dead letters could not be tried or skipped.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum DeadLetterError {
-    /// There is no such projection.
-    #[error("there is no projection {projection}")]
-    UnknownProjection {
-        /// The projection.
-        projection: ProjectionName,
-    },
-
-    /// A dead letter's event is not in the log: somebody has removed it.
-    #[error("event {position}, a dead letter of projection {projection}, is not in the log")]
-    MissingEvent {
-        /// The projection.
-        projection: ProjectionName,
-        /// Where the event stood.
-        position: Position,
-    },
-
-    /// The database undid the transaction in which the dead letters were handled, or cannot serve
-    /// now. The event is not to blame: try again.
-    #[error(
-        "the database undid the transaction that handled event {position}, a dead letter of \
-         projection {projection}: try again"
-    )]
-    Undone {
-        /// The projection.
-        projection: ProjectionName,
-        /// The event that was being handled.
-        position: Position,
-        /// What the handler said.
-        source: HandlerError,
-    },
-
-    /// The partition's checkpoint could not be locked.
-    #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
-
-    /// The database did not do what it was asked.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-/// The dead letters of a projection after a position, in position order, `count_max` at most.
-///
-/// # Errors
-///
-/// Whatever the store says.
-///
-/// # Cancel safety
-///
-/// Cancel safe: it only reads.
-pub async fn dead_letters<S: EventSource>(
-    source: &S,
-    projection: &ProjectionName,
-    after: Position,
-    count_max: u32,
-) -> Result<Vec<DeadLetter>, StoreError> {
-    let mut conn = answered(source.acquire()).await?;
-    let letters = source.store().dead_letters(&mut conn, projection, after, count_max);
-    let letters = answered(letters).await?;
-    source.release(conn);
-    Ok(letters)
-}
-
-/// Removes one dead letter without handling it; `false` if there is none at that position. The
-/// next of its stream can be tried then. Works in the caller's transaction, and waits for the
-/// batches that are being handled.
-///
-/// # Errors
-///
-/// Whatever the store says; roll the transaction back. [`StoreError::ConnectionLost`] if there was
-/// no answer for ten minutes: drop the transaction.
-///
-/// # Cancel safety
-///
-/// Dropping the future leaves the transaction in doubt: roll it back.
-pub async fn skip<T: ProjectionStore>(
-    store: &T,
-    conn: &mut T::Connection,
-    projection: &ProjectionName,
-    position: Position,
-) -> Result<bool, DeadLetterError> {
-    answered_within(OPERATION_TIME_MAX, skip_in(store, conn, projection, position)).await
-}
-
-async fn skip_in<T: ProjectionStore>(
-    store: &T,
-    conn: &mut T::Connection,
-    projection: &ProjectionName,
-    position: Position,
-) -> Result<bool, DeadLetterError> {
-    // The locks first: what is read after them is as they found it.
-    if store.lock_projection(conn, projection).await?.is_none() {
-        return Ok(false);
+impl<S: EventSource> Operator<'_, S> {
+    /// The dead letters of a projection after a position, in position order, `count_max` at most.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::UnknownProjection`], and whatever the database says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    pub async fn dead_letters(
+        self,
+        projection: &ProjectionName,
+        after: Position,
+        count_max: u32,
+    ) -> Result<Vec<DeadLetter>, OperatorError> {
+        let mut conn = answered(self.source.acquire()).await?;
+        let letters = self.source.store().dead_letters(&mut conn, projection, after, count_max);
+        let letters = answered(letters).await?;
+        let known =
+            if letters.is_empty() { self.check_known(&mut conn, projection).await } else { Ok(()) };
+        self.source.release(conn);
+        known.map(|()| letters)
     }
-    store.lock_partitions(conn, projection).await?;
-    let letters = store.dead_letters(conn, projection, position.previous(), 1).await?;
-    let is_there = letters.iter().any(|letter| letter.position == position);
-    if is_there {
-        store.remove_dead_letters(conn, projection, &[position]).await?;
+
+    /// Removes one dead letter without handling its event. The next of its stream can be tried
+    /// then. Waits for the batches that are being handled.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::UnknownProjection`], [`OperatorError::NoDeadLetter`], and whatever the
+    /// database says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: dropped, it has removed the dead letter or changed nothing.
+    pub async fn skip(
+        self,
+        projection: &ProjectionName,
+        position: Position,
+    ) -> Result<(), OperatorError> {
+        let mut tx = answered(self.source.begin()).await?;
+        let skipped = answered(self.drop_letter(&mut tx, projection, position)).await;
+        ended(self.source, tx, skipped).await
     }
-    Ok(is_there)
+
+    /// As [`skip`](Operator::skip), in the caller's transaction.
+    ///
+    /// # Errors
+    ///
+    /// As [`skip`](Operator::skip).
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the transaction in doubt: roll it back.
+    pub async fn skip_in(
+        self,
+        conn: &mut S::Connection,
+        projection: &ProjectionName,
+        position: Position,
+    ) -> Result<(), OperatorError> {
+        answered_within(OPERATION_TIME_MAX, self.drop_letter(conn, projection, position)).await
+    }
+
+    async fn drop_letter(
+        self,
+        conn: &mut S::Connection,
+        projection: &ProjectionName,
+        position: Position,
+    ) -> Result<(), OperatorError> {
+        let store = self.source.store();
+        // The locks first: what is read after them is as they found it.
+        if store.lock_projection(conn, projection).await?.is_none() {
+            return Err(OperatorError::unknown(projection));
+        }
+        store.lock_partitions(conn, projection).await?;
+        let letters = store.dead_letters(conn, projection, position.previous(), 1).await?;
+        if letters.iter().all(|letter| letter.position != position) {
+            let projection = projection.clone();
+            return Err(OperatorError::NoDeadLetter { projection, position });
+        }
+        Ok(store.remove_dead_letters(conn, projection, &[position]).await?)
+    }
 }

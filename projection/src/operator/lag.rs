@@ -1,12 +1,16 @@
 //! How far a projection is behind the log.
 
 use es::adapter::{CheckpointStore, PartitionCheckpoint};
-use es::{EventSource, EventStore, Partition, Position, ProjectionName, StoreError};
+use es::{EventSource, EventStore, Partition, Position, ProjectionName};
 
+use super::base::Operator;
+use super::error::OperatorError;
 use crate::limits::answered;
 
 /// How far one partition of a projection is behind the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct PartitionLag {
     /// The partition.
     pub partition: Partition,
@@ -32,31 +36,39 @@ impl PartitionLag {
     }
 }
 
-/// How far each registered partition of `projection` is behind; empty if it never ran.
-///
-/// A partition moves its checkpoint past events that are not for it once a second at most, so an
-/// idle partition may show a lag of what was appended in the last second.
-///
-/// # Errors
-///
-/// Whatever the store says.
-///
-/// # Cancel safety
-///
-/// Cancel safe: it only reads.
-pub async fn lag<S: EventSource>(
-    source: &S,
-    projection: &ProjectionName,
-) -> Result<Vec<PartitionLag>, StoreError> {
-    let mut conn = answered(source.acquire()).await?;
-    let checkpoints = answered(source.store().checkpoints(&mut conn, projection)).await?;
-    let horizon = answered(source.store().horizon(&mut conn, Position::START)).await?;
-    source.release(conn);
-    let lag = |PartitionCheckpoint { partition, position }| PartitionLag {
-        partition,
-        checkpoint: position,
-        horizon: horizon.position,
-        end: horizon.end,
-    };
-    Ok(checkpoints.into_iter().map(lag).collect())
+impl<S: EventSource> Operator<'_, S> {
+    /// How far each partition of a projection is behind, by index.
+    ///
+    /// A partition moves its checkpoint past events that are not for it once a second at most, so
+    /// an idle partition may show a lag of what was appended in the last second.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::UnknownProjection`], also if it has never run, and whatever the database
+    /// says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    pub async fn lag(
+        self,
+        projection: &ProjectionName,
+    ) -> Result<Vec<PartitionLag>, OperatorError> {
+        let (store, mut conn) = (self.source.store(), answered(self.source.acquire()).await?);
+        let checkpoints = answered(store.checkpoints(&mut conn, projection)).await?;
+        if checkpoints.is_empty() {
+            let known = self.check_known(&mut conn, projection).await;
+            self.source.release(conn);
+            return known.map(|()| Vec::new());
+        }
+        let horizon = answered(store.horizon(&mut conn, Position::START)).await?;
+        self.source.release(conn);
+        let lag = |PartitionCheckpoint { partition, position }| PartitionLag {
+            partition,
+            checkpoint: position,
+            horizon: horizon.position,
+            end: horizon.end,
+        };
+        Ok(checkpoints.into_iter().map(lag).collect())
+    }
 }

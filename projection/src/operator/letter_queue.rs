@@ -11,7 +11,7 @@ use es::{
     PersistedEvent, ProjectionName, ReadLimit, StoreError, StreamId, TransactionState,
 };
 
-use super::dead_letters::DeadLetterError;
+use super::error::OperatorError;
 use crate::limits::{NOTE_TIME_MAX, answered, answered_within};
 
 /// How many dead letters one transaction handles again.
@@ -58,7 +58,7 @@ impl<S: EventSource> LetterQueue<'_, S> {
     pub(super) async fn events_of(
         &self,
         letters: &[DeadLetter],
-    ) -> Result<Vec<PersistedEvent>, DeadLetterError> {
+    ) -> Result<Vec<PersistedEvent>, OperatorError> {
         let (store, mut conn) = (self.source.store(), answered(self.source.acquire()).await?);
         let (limit, all) = (ReadLimit::new(NonZeroU32::MIN), EventFilter::default());
         let (mut events, mut bytes) = (Vec::new(), 0);
@@ -69,7 +69,7 @@ impl<S: EventSource> LetterQueue<'_, S> {
             let Some(event) = read.events.into_iter().next() else {
                 self.source.release(conn);
                 let projection = self.name.clone();
-                return Err(DeadLetterError::MissingEvent { projection, position });
+                return Err(OperatorError::MissingEvent { projection, position });
             };
             bytes += event.payload().len() + event.metadata().map_or(0, str::len);
             events.push(event);
@@ -82,7 +82,7 @@ impl<S: EventSource> LetterQueue<'_, S> {
     }
 
     /// Writes a dead letter that is there.
-    pub(super) async fn replace(&self, letter: &DeadLetter) -> Result<(), DeadLetterError> {
+    pub(super) async fn replace(&self, letter: &DeadLetter) -> Result<(), OperatorError> {
         let (source, store) = (self.source, self.source.store());
         let Locked { mut tx, .. } = self.begin_locked(TRANSACTION_TIME_MAX).await?;
         let queue = self.letters_in(&mut tx).await?;
@@ -102,7 +102,7 @@ impl<S: EventSource> LetterQueue<'_, S> {
     pub(super) async fn begin_locked(
         &self,
         time_max: Duration,
-    ) -> Result<Locked<S::Transaction>, DeadLetterError> {
+    ) -> Result<Locked<S::Transaction>, OperatorError> {
         for _ in 0..CHANGES_MAX {
             let mut tx = answered(self.source.begin_within(time_max)).await?;
             // The database's own limit is the first.
@@ -121,10 +121,10 @@ impl<S: EventSource> LetterQueue<'_, S> {
     async fn lock_in(
         &self,
         tx: &mut S::Transaction,
-    ) -> Result<Option<(Partition, Checkpoint)>, DeadLetterError> {
+    ) -> Result<Option<(Partition, Checkpoint)>, OperatorError> {
         let (store, slot) = (self.source.store(), self.stream.slot());
         let Some(partition) = partition_of(slot, &store.partitions(tx, &self.name).await?) else {
-            return Err(DeadLetterError::UnknownProjection { projection: self.name.clone() });
+            return Err(OperatorError::unknown(&self.name));
         };
         match store.lock_checkpoint(tx, &self.name, partition).await {
             Ok(checkpoint) => Ok(Some((partition, checkpoint))),
@@ -140,7 +140,7 @@ impl<S: EventSource> LetterQueue<'_, S> {
 /// The partition of a slot, whether its row is there or not; `None` if the projection is not.
 fn partition_of(slot: Slot, partitions: &[PartitionState]) -> Option<Partition> {
     let total = partitions.first()?.partition.total();
-    Partition::split(total).ok()?.find(|partition| partition.contains(slot))
+    Partition::split(total).find(|partition| partition.contains(slot))
 }
 
 /// Somebody else has changed what a retry goes by, again and again.

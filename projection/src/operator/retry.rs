@@ -4,11 +4,12 @@ use std::error::Error;
 use std::time::Duration;
 
 use es::adapter::{ProjectionStore, TRANSACTION_TIME_MAX};
-use es::{DeadLetter, EventSource, PersistedEvent, Position, StreamId};
+use es::{DeadLetter, EventSource, PersistedEvent, Position, ProjectionName, StreamId};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::dead_letters::DeadLetterError;
+use super::base::Operator;
+use super::error::OperatorError;
 use super::letter_queue::{CHANGES_MAX, LetterQueue, Locked, changed};
 use crate::context::EventContext;
 use crate::handler_error::{HandlerError, HandlerPanicked, HandlerTimedOut, error_text};
@@ -21,6 +22,7 @@ const TIME_MARGIN: Duration = Duration::from_secs(1);
 
 /// What came of trying dead letters again.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum RetriedLetters {
     /// This many were handled; the stream has none left.
     Handled(usize),
@@ -36,79 +38,98 @@ pub enum RetriedLetters {
     },
 }
 
-/// Handles the dead letters of one stream again, in order, in transactions of up to 500 events and
-/// 8 MiB: each is handled once, and is a dead letter no more in the same transaction. Events of the
-/// stream that a worker comes to meanwhile queue after them, and are handled as well.
-///
-/// The effects are those of `projection`, which must be what the workers run. The partition's
-/// checkpoint is locked meanwhile, so its worker waits. The handler may take 60 seconds for an
-/// event, see [`retry_within`].
-///
-/// # Errors
-///
-/// [`DeadLetterError`]; what the handler says is in [`RetriedLetters::Failed`].
-///
-/// # Cancel safety
-///
-/// Cancel safe: what is not committed is rolled back.
-pub async fn retry<S, P>(
-    source: &S,
-    projection: &P,
-    stream: &StreamId,
-) -> Result<RetriedLetters, DeadLetterError>
-where
-    S: EventSource,
-    P: Projection<S::Connection>,
-{
-    retry_within(source, projection, stream, TRANSACTION_TIME_MAX).await
-}
+impl<S: EventSource> Operator<'_, S> {
+    /// Handles the dead letters of one stream again, in order, in transactions of up to 500 events
+    /// and 8 MiB: each is handled once, and is a dead letter no more in the same transaction. Events
+    /// of the stream that a worker comes to meanwhile queue after them, and are handled as well.
+    ///
+    /// The effects are those of `projection`, which must be what the workers run. The partition's
+    /// checkpoint is locked meanwhile, so its worker waits. The handler may take 60 seconds for an
+    /// event, see [`retry_within`](Operator::retry_within).
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::UnknownProjection`], [`OperatorError::MissingEvent`],
+    /// [`OperatorError::Undone`], and whatever the database says. What the handler says is in
+    /// [`RetriedLetters::Failed`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: what is not committed is rolled back.
+    pub async fn retry<P>(
+        self,
+        projection: &P,
+        stream: &StreamId,
+    ) -> Result<RetriedLetters, OperatorError>
+    where
+        P: Projection<Connection = S::Connection>,
+    {
+        self.retry_within(projection, stream, TRANSACTION_TIME_MAX).await
+    }
 
-/// As [`retry`], with a time limit for each event. A handler that takes longer is dropped with its
-/// transaction, and its event has failed. After that time a transaction takes no further event.
-///
-/// # Errors
-///
-/// As [`retry`].
-///
-/// # Cancel safety
-///
-/// As [`retry`].
-pub async fn retry_within<S, P>(
-    source: &S,
-    projection: &P,
-    stream: &StreamId,
-    time_max: Duration,
-) -> Result<RetriedLetters, DeadLetterError>
-where
-    S: EventSource,
-    P: Projection<S::Connection>,
-{
-    let queue = LetterQueue { source, name: projection.name(), stream };
-    let retry = Retry { queue, projection, time_max };
-    let (mut handled, mut changes) = (0, 0);
-    let mut failed: Option<(DeadLetter, HandlerError)> = None;
-    loop {
-        let mut letters = retry.queue.letters().await?;
-        if let Some((first, _)) = &failed {
-            // What comes before it is good.
-            letters.retain(|letter| letter.position < first.position);
-        }
-        if letters.is_empty() {
-            let Some((letter, source)) = failed else {
-                return Ok(RetriedLetters::Handled(handled));
-            };
-            retry.note_failure(&letter, &*source).await;
-            return Ok(RetriedLetters::Failed { handled, position: letter.position, source });
-        }
-        match retry.handle(letters).await? {
-            Tried::Handled(count) => {
-                (handled, changes) = (handled + count, 0);
-                info!(projection = %retry.queue.name, %stream, events = count, "handled dead letters");
+    /// As [`retry`](Operator::retry), with a time limit for each event. A handler that takes longer
+    /// is dropped with its transaction, and its event has failed. After that time a transaction
+    /// takes no further event.
+    ///
+    /// # Errors
+    ///
+    /// As [`retry`](Operator::retry).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`retry`](Operator::retry).
+    pub async fn retry_within<P>(
+        self,
+        projection: &P,
+        stream: &StreamId,
+        time_max: Duration,
+    ) -> Result<RetriedLetters, OperatorError>
+    where
+        P: Projection<Connection = S::Connection>,
+    {
+        let queue = LetterQueue { source: self.source, name: projection.name().clone(), stream };
+        let retry = Retry { queue, projection, time_max };
+        let (mut handled, mut changes) = (0, 0);
+        let mut failed: Option<(DeadLetter, HandlerError)> = None;
+        loop {
+            let mut letters = retry.queue.letters().await?;
+            if let Some((first, _)) = &failed {
+                // What comes before it is good.
+                letters.retain(|letter| letter.position < first.position);
             }
-            Tried::Failed(letter, error) => failed = Some((letter, error)),
-            Tried::Changed if changes < CHANGES_MAX => changes += 1,
-            Tried::Changed => return Err(changed("the dead letters have").into()),
+            if letters.is_empty() {
+                let Some((letter, source)) = failed else {
+                    return self.none_left(&retry.queue.name, handled).await;
+                };
+                retry.note_failure(&letter, &*source).await;
+                return Ok(RetriedLetters::Failed { handled, position: letter.position, source });
+            }
+            match retry.handle(letters).await? {
+                Tried::Handled(count) => {
+                    (handled, changes) = (handled + count, 0);
+                    let projection = &retry.queue.name;
+                    info!(%projection, %stream, events = count, "handled dead letters");
+                }
+                Tried::Failed(letter, error) => failed = Some((letter, error)),
+                Tried::Changed if changes < CHANGES_MAX => changes += 1,
+                Tried::Changed => return Err(changed("the dead letters have").into()),
+            }
         }
+    }
+
+    /// A stream without dead letters may be one of a projection that is not there.
+    async fn none_left(
+        self,
+        projection: &ProjectionName,
+        handled: usize,
+    ) -> Result<RetriedLetters, OperatorError> {
+        if handled == 0 {
+            let mut conn = answered(self.source.acquire()).await?;
+            let known = self.check_known(&mut conn, projection).await;
+            self.source.release(conn);
+            known?;
+        }
+        Ok(RetriedLetters::Handled(handled))
     }
 }
 
@@ -132,11 +153,11 @@ enum Tried {
 impl<S, P> Retry<'_, S, P>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     /// Handles the first of these letters, as many as fit in one transaction, and removes them; or
     /// neither.
-    async fn handle(&self, letters: Vec<DeadLetter>) -> Result<Tried, DeadLetterError> {
+    async fn handle(&self, letters: Vec<DeadLetter>) -> Result<Tried, OperatorError> {
         let (queue, source) = (&self.queue, self.queue.source);
         // The log is read outside the transaction, as always.
         let events = queue.events_of(&letters).await?;
@@ -174,7 +195,7 @@ where
                 return Ok(Tried::Failed(letter, failed.error));
             }
             let (projection, position) = (queue.name.clone(), letter.position);
-            return Err(DeadLetterError::Undone { projection, position, source: failed.error });
+            return Err(OperatorError::Undone { projection, position, source: failed.error });
         }
         answered(source.check_open(&mut tx)).await?;
         answered(source.store().remove_dead_letters(&mut tx, &queue.name, &handled)).await?;
@@ -194,11 +215,9 @@ where
 
     /// For operators to see. What it fails with is no reason to hide what the handler said.
     async fn note_failure(&self, letter: &DeadLetter, error: &(dyn Error + Send + Sync + 'static)) {
-        let letter = DeadLetter {
-            attempts: letter.attempts.saturating_add(1),
-            error: Some(error_text(error)),
-            ..letter.clone()
-        };
+        let mut letter = letter.clone();
+        letter.attempts = letter.attempts.saturating_add(1);
+        letter.error = Some(error_text(error));
         if let Err(error) = self.queue.replace(&letter).await {
             let error = &error as &dyn Error;
             warn!(error, position = letter.position.get(), "the failure could not be noted");

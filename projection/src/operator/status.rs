@@ -1,19 +1,23 @@
 //! How projections are doing.
 
-use es::adapter::read_below;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use es::adapter::ProjectionStore;
+use es::adapter::{ProjectionStore, read_below};
 use es::{
     EventFilter, EventSource, EventStore, Horizon, PartitionState, Position, ProjectionName,
     ProjectionState, ReadLimit, StoreError, WorkerId,
 };
 
+use super::base::Operator;
+use super::error::OperatorError;
 use crate::limits::answered;
 
 /// How a projection is doing.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct ProjectionStatus {
     /// What is set for it.
     pub state: ProjectionState,
@@ -27,6 +31,8 @@ pub struct ProjectionStatus {
 
 /// How a partition is doing.
 #[derive(Debug, Clone, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct PartitionStatus {
     /// What the store knows of it.
     pub state: PartitionState,
@@ -53,6 +59,8 @@ impl PartitionStatus {
 
 /// How far a projection that was reset is on the way to where it was.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
+#[non_exhaustive]
 pub struct Rebuild {
     /// The positions passed, over all partitions.
     pub done: u64,
@@ -89,50 +97,52 @@ impl ProjectionStatus {
     }
 }
 
-/// How every projection is doing, by name.
-///
-/// # Errors
-///
-/// Whatever the store says.
-///
-/// # Cancel safety
-///
-/// Cancel safe: it only reads.
-pub async fn status<S: EventSource>(source: &S) -> Result<Vec<ProjectionStatus>, StoreError> {
-    let mut conn = answered(source.acquire()).await?;
-    let states = answered(source.store().projections(&mut conn)).await?;
-    let horizon = answered(source.store().horizon(&mut conn, Position::START)).await?;
-    let mut all = Vec::with_capacity(states.len());
-    for state in states {
-        all.push(status_in(source.store(), &mut conn, state, &horizon).await?);
+impl<S: EventSource> Operator<'_, S> {
+    /// How every projection is doing, by name.
+    ///
+    /// # Errors
+    ///
+    /// Whatever the database says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    pub async fn status(self) -> Result<Vec<ProjectionStatus>, OperatorError> {
+        let (store, mut conn) = (self.source.store(), answered(self.source.acquire()).await?);
+        let states = answered(store.projections(&mut conn)).await?;
+        let horizon = answered(store.horizon(&mut conn, Position::START)).await?;
+        let mut all = Vec::with_capacity(states.len());
+        for state in states {
+            all.push(status_in(store, &mut conn, state, &horizon).await?);
+        }
+        self.source.release(conn);
+        Ok(all)
     }
-    source.release(conn);
-    Ok(all)
-}
 
-/// How one projection is doing; `None` if there is no such projection.
-///
-/// # Errors
-///
-/// Whatever the store says.
-///
-/// # Cancel safety
-///
-/// Cancel safe: it only reads.
-pub async fn status_of<S: EventSource>(
-    source: &S,
-    projection: &ProjectionName,
-) -> Result<Option<ProjectionStatus>, StoreError> {
-    let mut conn = answered(source.acquire()).await?;
-    let states = answered(source.store().projections(&mut conn)).await?;
-    let Some(state) = states.into_iter().find(|state| state.name == *projection) else {
-        source.release(conn);
-        return Ok(None);
-    };
-    let horizon = answered(source.store().horizon(&mut conn, Position::START)).await?;
-    let found = status_in(source.store(), &mut conn, state, &horizon).await?;
-    source.release(conn);
-    Ok(Some(found))
+    /// How one projection is doing.
+    ///
+    /// # Errors
+    ///
+    /// [`OperatorError::UnknownProjection`], and whatever the database says.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    pub async fn status_of(
+        self,
+        projection: &ProjectionName,
+    ) -> Result<ProjectionStatus, OperatorError> {
+        let (store, mut conn) = (self.source.store(), answered(self.source.acquire()).await?);
+        let states = answered(store.projections(&mut conn)).await?;
+        let Some(state) = states.into_iter().find(|state| state.name == *projection) else {
+            self.source.release(conn);
+            return Err(OperatorError::unknown(projection));
+        };
+        let horizon = answered(store.horizon(&mut conn, Position::START)).await?;
+        let found = status_in(store, &mut conn, state, &horizon).await?;
+        self.source.release(conn);
+        Ok(found)
+    }
 }
 
 async fn status_in<T: ProjectionStore>(
@@ -148,7 +158,7 @@ async fn status_in<T: ProjectionStore>(
         let lag = horizon.end.distance_from(partition.position);
         let held_back = horizon.end.distance_from(horizon.position.max(partition.position));
         let filter = EventFilter::default().with_partition(partition.partition);
-        let limit = ReadLimit::new(std::num::NonZeroU32::MIN);
+        let limit = ReadLimit::new(NonZeroU32::MIN);
         let next = read_below(store, conn, partition.position, horizon.position, &filter, limit);
         let next = answered(next).await?;
         let oldest_unhandled = next.events.first().map(es::PersistedEvent::created_at);

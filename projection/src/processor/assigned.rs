@@ -71,7 +71,7 @@ fn run_one<S: EventSource>(
     until: Until,
     shutdown: CancellationToken,
 ) -> impl Future<Output = Result<(), ProcessorError>> + Send + 'static + use<S> {
-    let (name, partition) = (projection.name(), *partition);
+    let (name, partition) = (projection.name().clone(), *partition);
     let process = settings.process.clone();
     let run = Arc::clone(projection).run_partition(
         process,
@@ -118,9 +118,9 @@ async fn partitions_of<S: EventSource>(
     let mut backoff = Backoff::default();
     loop {
         let asked = async {
-            register_projection(source, &name, options.partitions, time_max).await?;
+            register_projection(source, name, options.partitions, time_max).await?;
             let mut conn = source.acquire().await?;
-            let checkpoints = source.store().checkpoints(&mut conn, &name).await?;
+            let checkpoints = source.store().checkpoints(&mut conn, name).await?;
             source.release(conn);
             Ok(checkpoints)
         };

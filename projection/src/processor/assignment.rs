@@ -33,7 +33,7 @@ pub(super) struct Assignment<'a, S, P> {
 impl<'a, S, P> Assignment<'a, S, P>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     pub(super) fn new(
         process: &'a Process<S>,
@@ -43,7 +43,7 @@ where
         ownership: Ownership,
         shutdown: CancellationToken,
     ) -> Self {
-        let name = projection.name();
+        let name = projection.name().clone();
         let filter = Arc::new(projection.filter().with_partition(partition));
         Assignment { process, projection, options, name, partition, ownership, filter, shutdown }
     }

@@ -60,7 +60,7 @@ impl Attempts {
     ) -> Result<(), Interruption>
     where
         S: EventSource,
-        P: Projection<S::Connection>,
+        P: Projection<Connection = S::Connection>,
     {
         if !self.is_marked {
             note(assignment, epoch, first, 0).await?;
@@ -77,7 +77,7 @@ impl Attempts {
         error: &str,
     ) where
         S: EventSource,
-        P: Projection<S::Connection>,
+        P: Projection<Connection = S::Connection>,
     {
         let (position, attempts) =
             self.failing.map_or((None, 0), |failing| (Some(failing.position), failing.failed));
@@ -101,7 +101,7 @@ pub(super) async fn note<S, P>(
 ) -> Result<(), Interruption>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     let attempt = Attempt { position: Some(position), attempts, error: None };
     let noted = assignment.answered(record(assignment, epoch, attempt)).await;
@@ -116,7 +116,7 @@ pub(super) async fn record<S, P>(
 ) -> Result<(), StoreError>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     let source = assignment.source();
     let mut conn = source.acquire().await?;

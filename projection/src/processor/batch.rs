@@ -16,7 +16,7 @@ use crate::projection::Projection;
 impl<S, P> Run<'_, S, P>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     /// While a batch is handled the next one is read, and no more than that, if there is likely to
     /// be one. What the read fails with is met again by the next read.
@@ -45,7 +45,7 @@ where
     /// Handles a batch in one transaction; if the handler fails, event by event, so that the good
     /// ones are kept and the bad one is named.
     async fn handle(&mut self, batch: EventBatch) -> Result<(), Interruption> {
-        let EventBatch { events, complete_through } = batch;
+        let EventBatch { events, complete_through, .. } = batch;
         let Some(first) = events.first().map(PersistedEvent::position) else {
             return Ok(());
         };

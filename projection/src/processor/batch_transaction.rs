@@ -25,7 +25,7 @@ pub(super) struct BatchTransaction<'r, 'a, S, P> {
 impl<S, P> BatchTransaction<'_, '_, S, P>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     /// Handles `events` and moves the checkpoint to `through`. Gives how many events the handler
     /// was given: those after a dead letter are not its own.

@@ -41,7 +41,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
             running.is_blocked = true;
             warn!(projection = %name, partition = %state.partition, "{REASON}");
             self.settings.process.health.partition_fails(
-                &name,
+                name,
                 state.partition,
                 false,
                 REASON.to_owned(),

@@ -42,7 +42,7 @@ impl CheckpointLoader {
     ) -> Result<Loaded, Interruption>
     where
         S: EventSource,
-        P: Projection<S::Connection>,
+        P: Projection<Connection = S::Connection>,
     {
         let checkpoint = answered_within(assignment.time_max(), self.locked(assignment)).await;
         let checkpoint = checkpoint.map_err(|error| assignment.checkpoint_failed(error))?;
@@ -87,7 +87,7 @@ impl CheckpointLoader {
     ) -> Result<Checkpoint, CheckpointError>
     where
         S: EventSource,
-        P: Projection<S::Connection>,
+        P: Projection<Connection = S::Connection>,
     {
         let (source, store) = (assignment.source(), assignment.store());
         let mut tx = source.begin_within(assignment.time_max()).await?;

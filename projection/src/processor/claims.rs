@@ -31,7 +31,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
         let (name, partition, lease) = (projection.name(), state.partition, *lease);
         let claim = async {
             let mut tx = source.begin_within(lease).await?;
-            match source.store().claim(&mut tx, &name, partition, id, lease).await? {
+            match source.store().claim(&mut tx, name, partition, id, lease).await? {
                 None => source.rollback(tx).await.map(|()| None),
                 epoch => source.commit(tx).await.map(|()| epoch),
             }
@@ -58,7 +58,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
         let task = self.tasks.spawn(task.in_current_span()).id();
         let (without_lease_since, is_blocked) = (None, false);
         let running = Running { task, partition, epoch, stop, without_lease_since, is_blocked };
-        self.running.insert((name, partition.index()), running);
+        self.running.insert((name.clone(), partition.index()), running);
         Ok(())
     }
 

@@ -39,7 +39,7 @@ impl Slot {
     ) -> Result<Slot, Interruption>
     where
         S: EventSource,
-        P: Projection<S::Connection>,
+        P: Projection<Connection = S::Connection>,
     {
         if let Some(slot) = Slot::free(assignment.process) {
             return Ok(slot);

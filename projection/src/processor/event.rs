@@ -21,7 +21,7 @@ use crate::user_code::Failed;
 impl<S, P> Run<'_, S, P>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     /// Handles an event as often as the policy says, and then does with it what the policy says.
     pub(super) async fn handle_event(

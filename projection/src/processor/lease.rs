@@ -38,7 +38,7 @@ impl Lease {
     ) -> Result<bool, Interruption>
     where
         S: EventSource,
-        P: Projection<S::Connection>,
+        P: Projection<Connection = S::Connection>,
     {
         tokio::pin!(wake);
         let until = Instant::now() + duration;
@@ -72,7 +72,7 @@ impl Lease {
     ) -> Result<(), Interruption>
     where
         S: EventSource,
-        P: Projection<S::Connection>,
+        P: Projection<Connection = S::Connection>,
     {
         let Ownership::Leased { epoch, lease } = assignment.ownership else {
             return Ok(());

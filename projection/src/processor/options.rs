@@ -1,16 +1,16 @@
 //! How a projection is run: its partitions, and the limits of its batches and of its handler.
 
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
-use es::ReadLimit;
 use es::adapter::TRANSACTION_TIME_MAX;
+use es::{PartitionCount, ReadLimit};
 
 /// How a projection is run. Made by [`Default`]: one partition, batches of up to 500 events and 8
 /// MiB, and a look for new events every 100 ms at least.
 #[derive(Debug, Clone, Copy)]
 pub struct ProjectionOptions {
-    pub(super) partitions: NonZeroU16,
+    pub(super) partitions: PartitionCount,
     pub(super) limit: ReadLimit,
     pub(super) poll_interval_max: Duration,
     pub(super) attempts_max: NonZeroU32,
@@ -21,7 +21,7 @@ pub struct ProjectionOptions {
 impl Default for ProjectionOptions {
     fn default() -> Self {
         ProjectionOptions {
-            partitions: NonZeroU16::MIN,
+            partitions: PartitionCount::ONE,
             limit: ReadLimit::default(),
             poll_interval_max: Duration::from_millis(100),
             attempts_max: NonZeroU32::new(20).expect("it is not zero"),
@@ -33,9 +33,9 @@ impl Default for ProjectionOptions {
 
 impl ProjectionOptions {
     /// With how many partitions the projection is created if it is new; 1 unless set. One that is
-    /// there keeps its number until it is [rescaled](crate::operator::rescale).
+    /// there keeps its number until it is [rescaled](crate::Operator::rescale).
     #[must_use]
-    pub fn with_partitions(self, partitions: NonZeroU16) -> Self {
+    pub fn with_partitions(self, partitions: PartitionCount) -> Self {
         ProjectionOptions { partitions, ..self }
     }
 

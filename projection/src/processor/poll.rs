@@ -46,18 +46,18 @@ impl<S: EventSource> WorkerRun<'_, S> {
         let mut outcome = Ok(());
         for projection in &self.settings.projections {
             let name = projection.name();
-            let Some(state) = states.iter().find(|state| state.name == name) else {
+            let Some(state) = states.iter().find(|state| state.name == *name) else {
                 if self.deleted.insert(name.clone()) {
                     // To make it again would apply everything a second time.
                     warn!(projection = %name, "the projection was deleted: start the worker again");
                 }
-                self.nothing_is_left_of(&name, end);
+                self.nothing_is_left_of(name, end);
                 continue;
             };
             // What keeps it from one projection keeps it from no other.
             let looked = self.poll_projection(projection, state, end).await;
             outcome = outcome.and(looked.map_err(|error| self.store(error)));
-            observe::standing_still(&name, self.settings.process.health.standing_still(&name));
+            observe::standing_still(name, self.settings.process.health.standing_still(name));
         }
         outcome
     }
@@ -78,7 +78,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
             let partitions = projection.options().partitions;
             projection.check_filter().map_err(|error| self.store(error))?;
             match self
-                .answered(register_projection(source, &projection.name(), partitions, lease))
+                .answered(register_projection(source, projection.name(), partitions, lease))
                 .await
             {
                 Ok(()) => {}
@@ -108,7 +108,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
             return Ok(());
         }
         if let Some(total) = state.rescale_to.filter(|_| is_drained(&partitions)) {
-            info!(projection = %state.name, partitions = total, "all partitions are at the barrier");
+            info!(projection = %state.name, partitions = %total, "all partitions are at the barrier");
             // They are claimed at the next poll, in their new number.
             let complete = complete_rescale(&*process.source, &state.name);
             return answered_within(*lease, complete).await;
@@ -157,11 +157,11 @@ impl<S: EventSource> WorkerRun<'_, S> {
             if let Some(running) = self.running.get(&(name.clone(), index)) {
                 info!(projection = %name, partition = index, "giving a partition up");
                 running.stop.cancel();
-            } else if let Some((partition, epoch)) = self.forget_failed(&name, index) {
-                self.release(&name, partition, epoch).await?;
+            } else if let Some((partition, epoch)) = self.forget_failed(name, index) {
+                self.release(name, partition, epoch).await?;
             } else if let Some(one) = find(index) {
                 // Claimed without an answer, and more than the share by now.
-                self.release(&name, one.partition, one.epoch).await?;
+                self.release(name, one.partition, one.epoch).await?;
             }
         }
         for index in plan.claim {

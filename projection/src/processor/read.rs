@@ -12,7 +12,7 @@ use crate::projection::Projection;
 impl<'a, S, P> Assignment<'a, S, P>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     /// What comes after a position, up to the horizon and the barrier.
     pub(super) fn read_after(

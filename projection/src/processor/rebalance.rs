@@ -79,24 +79,17 @@ mod tests {
     use std::time::Duration;
 
     use es::adapter::Epoch;
-    use es::{Partition, Position};
+    use es::{Partition, PartitionCount, Position};
     use proptest::prelude::*;
 
     use super::*;
 
     fn state(index: u16, total: u16, owner: Option<&WorkerId>) -> PartitionState {
-        PartitionState {
-            partition: Partition::new(index, total).unwrap(),
-            position: Position::START,
-            epoch: Epoch::FIRST,
-            replay_until: Position::START,
-            stop_at: None,
-            owner: owner.cloned(),
-            lease_left: owner.map(|_| Duration::from_secs(1)),
-            attempts: 0,
-            failing_position: None,
-            last_error: None,
-        }
+        let partition = Partition::new(index, PartitionCount::of(total)).unwrap();
+        let mut state = PartitionState::new(partition, Position::START, Epoch::FIRST);
+        state.owner = owner.cloned();
+        state.lease_left = owner.map(|_| Duration::from_secs(1));
+        state
     }
 
     /// Who owns a partition, and whether its owner knows.

@@ -1,11 +1,12 @@
 //! Registering a projection that is not there yet.
 
-use std::num::NonZeroU16;
 use std::ops::Range;
 use std::time::Duration;
 
 use es::adapter::{Checkpoint, Epoch, PartitionSeed, ProjectionStore};
-use es::{CheckpointError, EventSource, EventStore, Partition, ProjectionName, StoreError};
+use es::{
+    CheckpointError, EventSource, EventStore, Partition, PartitionCount, ProjectionName, StoreError,
+};
 
 /// Where the first epoch is drawn from: numbers that every client of the database shows exactly.
 const EPOCHS: Range<i64> = 1..1 << 52;
@@ -43,14 +44,14 @@ pub(super) async fn register<T: ProjectionStore>(
 pub(super) async fn register_projection<S: EventSource>(
     source: &S,
     name: &ProjectionName,
-    partitions: NonZeroU16,
+    partitions: PartitionCount,
     time_max: Duration,
 ) -> Result<(), CheckpointError> {
     let store = source.store();
     let mut tx = source.begin_within(time_max).await?;
     store.check_schema(&mut tx).await?;
     if store.lock_projection(&mut tx, name).await?.is_none() {
-        let first = Partition::new(0, partitions.get()).map_err(StoreError::misuse)?;
+        let first = Partition::new(0, partitions).map_err(StoreError::misuse)?;
         match register(store, &mut tx, name, first).await {
             // Another worker was quicker, with another number: theirs it is.
             Ok(_) | Err(CheckpointError::PartitionCount { .. }) => {}

@@ -18,7 +18,7 @@ const TOLD_AFTER: usize = 3;
 impl<S, P> Run<'_, S, P>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     /// What makes a partition stand still is there for operators to see. An event's error is noted
     /// already, with the event.

@@ -38,7 +38,7 @@ pub(super) struct Run<'a, S, P> {
 impl<'a, S, P> Run<'a, S, P>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     pub(super) fn new(assignment: Assignment<'a, S, P>) -> Self {
         let ownership = assignment.ownership;

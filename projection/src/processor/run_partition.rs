@@ -28,7 +28,7 @@ const LAST_SAVE_TIME_MAX: Duration = Duration::from_secs(1);
 
 /// A projection whose type its driver need not know.
 pub(super) trait RunPartition<S>: Send + Sync {
-    fn name(&self) -> ProjectionName;
+    fn name(&self) -> &ProjectionName;
 
     fn options(&self) -> &ProjectionOptions;
 
@@ -53,9 +53,9 @@ pub(super) struct ConfiguredProjection<P> {
 impl<S, P> RunPartition<S> for ConfiguredProjection<P>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
-    fn name(&self) -> ProjectionName {
+    fn name(&self) -> &ProjectionName {
         self.projection.name()
     }
 
@@ -90,7 +90,7 @@ where
 async fn run<S, P>(assignment: Assignment<'_, S, P>, until: Until) -> Result<Ended, ProcessorError>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     let (projection, partition) = (&assignment.name, assignment.partition);
     let span = info_span!("projection", %projection, %partition);
@@ -116,7 +116,7 @@ where
 impl<S, P> Run<'_, S, P>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     async fn run(mut self, until: Until) -> Result<Ended, ProcessorError> {
         let mut goal = None;

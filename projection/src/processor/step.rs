@@ -39,7 +39,7 @@ enum Step {
 impl<S, P> Run<'_, S, P>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     /// One step, and the pause after it; says whether the database did what it was asked.
     pub(super) async fn advance(

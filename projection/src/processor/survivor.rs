@@ -25,7 +25,7 @@ use crate::projection::Projection;
 pub(super) async fn take_back_attempt<S, P>(assignment: &Assignment<'_, S, P>, attempts: &Attempts)
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     let taken_back = answered_within(NOTE_TIME_MAX, take_back(assignment, attempts)).await;
     if let Err(error) = taken_back {
@@ -39,7 +39,7 @@ async fn take_back<S, P>(
 ) -> Result<(), StoreError>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     let (Some(position), Some(state)) = (attempts.open, my_state(assignment).await?) else {
         return Ok(());
@@ -63,7 +63,7 @@ pub(super) async fn after_survivors<S, P>(
 ) -> Result<Failing, Interruption>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     let Some(lease_time) = assignment.ownership.lease() else {
         return Ok(failing);
@@ -91,7 +91,7 @@ async fn my_state<S, P>(
 ) -> Result<Option<PartitionState>, StoreError>
 where
     S: EventSource,
-    P: Projection<S::Connection>,
+    P: Projection<Connection = S::Connection>,
 {
     let source = assignment.source();
     let mut conn = source.acquire().await?;

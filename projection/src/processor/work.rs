@@ -28,7 +28,7 @@ impl<S: EventSource> WorkerRun<'_, S> {
             }
             for projection in &self.settings.projections {
                 // A worker that cannot say that it is leaving is gone when its time is over.
-                if let Err(error) = self.leave(&projection.name()).await {
+                if let Err(error) = self.leave(projection.name()).await {
                     debug!(error = &error as &dyn std::error::Error, "could not leave");
                 }
             }

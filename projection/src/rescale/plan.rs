@@ -1,7 +1,7 @@
 //! How a projection comes to another number of partitions: a decision, and no I/O.
 
 use es::adapter::PartitionSeed;
-use es::{PartitionState, Position, ProjectionState};
+use es::{PartitionCount, PartitionState, Position, ProjectionState};
 
 use crate::epoch::next_epoch;
 
@@ -29,9 +29,9 @@ pub(crate) enum RescalePlan {
 pub(crate) fn plan_rescale(
     state: &ProjectionState,
     partitions: &[PartitionState],
-    total: u16,
+    total: PartitionCount,
 ) -> RescalePlan {
-    let (old, new) = (partitions.len(), usize::from(total));
+    let (old, new) = (partitions.len(), usize::from(total.get()));
     // After a reset the barrier lies where the replay ends: an event below it may be a replay for
     // one partition and not for another, and they are about to be one.
     let reach = |partition: &PartitionState| partition.position.max(partition.replay_until);
@@ -43,7 +43,8 @@ pub(crate) fn plan_rescale(
         return RescalePlan::Nothing;
     }
     let epoch = next_epoch(partitions);
-    let done = ProjectionState { partition_total: total, rescale_to: None, ..state.clone() };
+    let mut done = state.clone();
+    (done.partition_total, done.rescale_to) = (total, None);
     if new % old == 0 {
         let seeds = (0..new).map(|index| {
             let PartitionState { position, replay_until, .. } = partitions[index % old];
@@ -67,7 +68,8 @@ pub(crate) fn plan_rescale(
         replay_until: partition.replay_until,
         stop_at: barrier,
     });
-    let draining = ProjectionState { rescale_to: Some(total), ..state.clone() };
+    let mut draining = state.clone();
+    draining.rescale_to = Some(total);
     RescalePlan::Write(draining, seeds.collect())
 }
 
@@ -91,17 +93,11 @@ mod tests {
     }
 
     fn written(state: &ProjectionState, seeds: &[PartitionSeed]) -> Vec<PartitionState> {
-        let row = |(index, seed): (u16, &PartitionSeed)| PartitionState {
-            partition: Partition::new(index, state.partition_total).unwrap(),
-            position: seed.position,
-            epoch: seed.epoch,
-            replay_until: seed.replay_until,
-            stop_at: seed.stop_at,
-            owner: None,
-            lease_left: None,
-            attempts: 0,
-            failing_position: None,
-            last_error: None,
+        let row = |(index, seed): (u16, &PartitionSeed)| {
+            let partition = Partition::new(index, state.partition_total).unwrap();
+            let mut row = PartitionState::new(partition, seed.position, seed.epoch);
+            (row.replay_until, row.stop_at) = (seed.replay_until, seed.stop_at);
+            row
         };
         (0..).zip(seeds).map(row).collect()
     }
@@ -122,9 +118,7 @@ mod tests {
         ) {
             prop_assert!(from < SLOT_COUNT);
             let name = ProjectionName::new("p").unwrap();
-            let mut state = ProjectionState {
-                name, partition_total: from, is_paused: false, rescale_to: None,
-            };
+            let mut state = ProjectionState::new(name, PartitionCount::of(from));
             let seeds: Vec<PartitionSeed> = positions[..usize::from(from)].iter().map(|at| {
                 PartitionSeed {
                     position: Position::from(*at),
@@ -134,7 +128,7 @@ mod tests {
                 }
             }).collect();
             let mut partitions = written(&state, &seeds);
-            for total in steps {
+            for total in steps.into_iter().map(PartitionCount::of) {
                 let mut rounds = 0;
                 loop {
                     rounds += 1;
@@ -165,7 +159,7 @@ mod tests {
                     prop_assert_eq!(before, after);
                 }
                 prop_assert_eq!(state.partition_total, total);
-                prop_assert_eq!(partitions.len(), usize::from(total));
+                prop_assert_eq!(partitions.len(), usize::from(total.get()));
                 // They drift apart again.
                 for (partition, drift) in partitions.iter_mut().zip(&positions) {
                     partition.position = partition.position.saturating_add(u64::from(*drift));

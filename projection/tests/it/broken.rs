@@ -146,7 +146,7 @@ impl EventLog for Broken {
     ) -> Result<Horizon, StoreError> {
         let horizon = self.inner.horizon_after(conn, known).await?;
         match self.fault {
-            Fault::NoHorizon => Ok(Horizon { position: horizon.end, ..horizon }),
+            Fault::NoHorizon => Ok(Horizon::new(horizon.end, horizon.end)),
             Fault::NoFence => Ok(horizon),
         }
     }

@@ -1,16 +1,16 @@
 //! How many batches and reads of a worker are under way at the same time.
 
-use std::num::{NonZeroU16, NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use es::conformance::{Fixture, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
-use es::{EventSource, PersistedEvent, ProjectionName};
+use es::{EventSource, PartitionCount, PersistedEvent, ProjectionName};
 use futures_util::future::join;
 use projection::conformance::append_numbers;
-use projection::{EventContext, HandlerError, Processor, Projection, ProjectionOptions, wait_for};
+use projection::{EventContext, HandlerError, Operator, Processor, Projection, ProjectionOptions};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -42,13 +42,15 @@ impl UnderWay {
 
 /// Takes a moment for each event, and writes it down.
 struct Slow {
-    name: &'static str,
+    name: ProjectionName,
     under_way: Arc<UnderWay>,
 }
 
-impl Projection<MemoryConnection> for Slow {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new(self.name).expect("a valid name")
+impl Projection for Slow {
+    type Connection = MemoryConnection;
+
+    fn name(&self) -> &ProjectionName {
+        &self.name
     }
 
     async fn handle(
@@ -60,7 +62,7 @@ impl Projection<MemoryConnection> for Slow {
         self.under_way.begins(BATCH);
         sleep(Duration::from_millis(5)).await;
         self.under_way.ends();
-        Ok(conn.insert_row(self.name, event.position().get())?)
+        Ok(conn.insert_row(self.name.as_str(), event.position().get())?)
     }
 }
 
@@ -88,11 +90,12 @@ async fn most_under_way(connections_max: usize) -> usize {
             })
         }),
     ));
-    let four = NonZeroU16::new(4).expect("it is not zero");
+    let four = PartitionCount::of(4);
     let connections_max = NonZeroUsize::new(connections_max).expect("it is not zero");
     let mut worker = Processor::new(Arc::clone(&source)).with_connections_max(connections_max);
     let names = ["first", "second"];
     for name in names {
+        let name = ProjectionName::from_static(name);
         let slow = Slow { name, under_way: Arc::clone(&under_way) };
         let options = ProjectionOptions::default()
             .with_partitions(four)
@@ -103,8 +106,11 @@ async fn most_under_way(connections_max: usize) -> usize {
     let handled = async {
         sleep(Duration::from_secs(1)).await;
         for name in names {
-            let name = ProjectionName::new(name).expect("a valid name");
-            wait_for(&store, &name, end, Duration::from_mins(5)).await.expect("it is handled");
+            let name = ProjectionName::from_static(name);
+            Operator::new(&store)
+                .wait_for(&name, end, Duration::from_mins(5))
+                .await
+                .expect("it is handled");
         }
         stop.cancel();
     };

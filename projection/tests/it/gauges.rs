@@ -1,7 +1,7 @@
 //! What is counted and measured: that it is, and that what is gone is not measured for ever.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -9,7 +9,8 @@ use std::time::Duration;
 use es::conformance::{Fixture, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
 use es::{
-    Event, EventSource, EventStore, ExpectedVersion, PersistedEvent, ProjectionName, StreamId,
+    Event, EventSource, EventStore, ExpectedVersion, PartitionCount, PersistedEvent,
+    ProjectionName, StreamId,
 };
 use futures_util::future::join;
 use metrics::set_default_local_recorder;
@@ -18,10 +19,10 @@ use projection::metrics::{
     BATCH_EVENTS, BATCH_SECONDS, DEAD_LETTERS, EVENTS_HANDLED, FAILURES, HORIZON_HELD_POSITIONS,
     HORIZON_HELD_SECONDS, LAG_POSITIONS, PARTITIONS_STANDING_STILL, RETRIES,
 };
-use projection::operator::{self, Rescaled};
+use projection::operator::Rescaled;
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, ProjectionOptions, Retries,
-    Retryable,
+    EventContext, FailurePolicy, HandlerError, Operator, Processor, Projection, ProjectionOptions,
+    Retries, Retryable,
 };
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -33,9 +34,7 @@ const A_WHILE: Duration = Duration::from_secs(5);
 
 const P: &str = "projection=p";
 
-fn name() -> ProjectionName {
-    ProjectionName::new("p").expect("a valid name")
-}
+static NAME: ProjectionName = ProjectionName::from_static("p");
 
 /// What the handler says to number 3.
 #[derive(Debug, Clone, Copy)]
@@ -52,9 +51,11 @@ struct Numbers {
     calls: AtomicU32,
 }
 
-impl Projection<MemoryConnection> for Numbers {
-    fn name(&self) -> ProjectionName {
-        name()
+impl Projection for Numbers {
+    type Connection = MemoryConnection;
+
+    fn name(&self) -> &ProjectionName {
+        &NAME
     }
 
     fn failure_policy(&self) -> FailurePolicy {
@@ -105,7 +106,7 @@ impl Stage {
     /// Lets a worker run while `play` goes on.
     async fn with_worker(&self, numbers: Numbers, partitions: u16, play: impl AsyncFnOnce()) {
         let _guard = set_default_local_recorder(&self.measured);
-        let partitions = NonZeroU16::new(partitions).expect("it is not zero");
+        let partitions = PartitionCount::of(partitions);
         let source = Arc::new(self.source().clone());
         let options = ProjectionOptions::default().with_partitions(partitions);
         let worker = Processor::new(source).with_projection_options(numbers, options);
@@ -123,6 +124,10 @@ impl Stage {
         self.measured.value(name, P)
     }
 
+    fn operator(&self) -> Operator<'_, MemoryStore> {
+        Operator::new(self.source())
+    }
+
     /// The lags by partition, such as `0/8`.
     fn lags(&self) -> BTreeMap<String, f64> {
         let lags = self.measured.all(LAG_POSITIONS).into_iter();
@@ -134,20 +139,14 @@ impl Stage {
     async fn let_it_lag(&self) {
         append_numbers(&self.store, 10).await;
         sleep(A_WHILE).await;
-        let mut tx = self.store.begin().await;
-        let paused = operator::pause(self.source(), &mut tx, &name()).await;
-        assert!(paused.expect("an answer"));
-        self.store.commit(tx).await;
+        self.operator().pause(&NAME).await.expect("it is paused");
         sleep(A_WHILE).await;
         append_numbers(&self.store, 10).await;
         sleep(A_WHILE).await;
     }
 
     async fn delete(&self) {
-        let mut tx = self.store.begin().await;
-        let deleted = operator::delete(self.source(), &mut tx, &name()).await;
-        assert!(deleted.expect("an answer"));
-        self.store.commit(tx).await;
+        self.operator().delete(&NAME).await.expect("it is deleted");
         sleep(A_WHILE).await;
     }
 }
@@ -171,16 +170,14 @@ async fn the_lag_of_partitions_that_a_rescale_took_away_is_0() {
         .with_worker(well(), 8, async || {
             stage.let_it_lag().await;
             assert_eq!(stage.lags(), each(8, 10.0));
-            let rescaled = operator::rescale(stage.source(), &name(), 4).await;
+            let rescaled = stage.operator().rescale(&NAME, PartitionCount::of(4)).await;
             assert_eq!(rescaled.expect("an answer"), Rescaled::Done);
             sleep(A_WHILE).await;
             let mut wanted = each(8, 0.0);
             wanted.extend(each(4, 10.0));
             assert_eq!(stage.lags(), wanted);
 
-            let mut tx = stage.store.begin().await;
-            operator::resume(stage.source(), &mut tx, &name()).await.expect("it is resumed");
-            stage.store.commit(tx).await;
+            stage.operator().resume(&NAME).await.expect("it is resumed");
             sleep(A_WHILE).await;
             wanted.extend(each(4, 0.0));
             assert_eq!(stage.lags(), wanted);
@@ -226,7 +223,7 @@ async fn a_partition_that_is_let_past_its_event_stands_still_no_longer() {
             append_numbers(&stage.store, 10).await;
             sleep(A_WHILE).await;
             assert_eq!(stage.of_p(PARTITIONS_STANDING_STILL), Some(1.0));
-            operator::skip_failing(stage.source(), &name(), 0).await.expect("it is skipped");
+            stage.operator().skip_failing(&NAME, 0).await.expect("it is skipped");
             sleep(A_WHILE).await;
             assert_eq!(stage.of_p(PARTITIONS_STANDING_STILL), Some(0.0));
             assert_eq!(stage.lags(), each(1, 0.0));
@@ -307,8 +304,8 @@ async fn asking_for_a_status_measures_nothing() {
     stage.with_worker(well(), 2, async || stage.let_it_lag().await).await;
     let operators = Measured::default();
     let _guard = set_default_local_recorder(&operators);
-    let status = operator::status(stage.source()).await.expect("the status");
+    let status = stage.operator().status().await.expect("the status");
     assert_eq!(status[0].partitions[0].lag, 10);
-    operator::status_of(stage.source(), &name()).await.expect("the status");
+    stage.operator().status_of(&NAME).await.expect("the status");
     assert!(operators.is_empty(), "{operators:?}");
 }

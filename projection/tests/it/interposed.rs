@@ -6,24 +6,27 @@ use std::sync::atomic::{AtomicU16, Ordering};
 
 use es::conformance::{Fixture, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
-use es::{PersistedEvent, ProjectionName, StoreError, StreamId};
+use es::{PartitionCount, PersistedEvent, ProjectionName, StoreError, StreamId};
 use projection::conformance::append_numbers;
-use projection::operator::{self, DeadLetterError, Rescaled, RetriedLetters};
-use projection::{EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries};
+use projection::operator::{Rescaled, RetriedLetters};
+use projection::{
+    EventContext, FailurePolicy, HandlerError, Operator, OperatorError, Processor, Projection,
+    Retries,
+};
 use tokio_util::sync::CancellationToken;
 
 use super::watched::{Moment, Watched};
 
-fn name() -> ProjectionName {
-    ProjectionName::new("p").expect("a valid name")
-}
+static NAME: ProjectionName = ProjectionName::from_static("p");
 
 /// Cannot handle number 3.
 struct Sick;
 
-impl Projection<MemoryConnection> for Sick {
-    fn name(&self) -> ProjectionName {
-        name()
+impl Projection for Sick {
+    type Connection = MemoryConnection;
+
+    fn name(&self) -> &ProjectionName {
+        &NAME
     }
 
     fn failure_policy(&self) -> FailurePolicy {
@@ -55,8 +58,9 @@ impl Rescaler {
             // It goes up and down, so that the partition that was found is of another number or
             // not there at all.
             let before = self.rescales.fetch_add(1, Ordering::Relaxed);
-            let total = if before.is_multiple_of(2) { 9 } else { 1 };
-            let rescaled = operator::rescale(&self.inner, &name(), total).await.expect("rescaled");
+            let total = PartitionCount::of(if before.is_multiple_of(2) { 9 } else { 1 });
+            let rescaled =
+                Operator::new(&self.inner).rescale(&NAME, total).await.expect("rescaled");
             assert_eq!(rescaled, Rescaled::Done);
         }
     }
@@ -69,29 +73,29 @@ async fn a_retry_looks_again_after_a_rescale() {
     append_numbers(&fixture, 10).await;
     let processor = Processor::new(Arc::new(inner.clone())).with_projection(Sick);
     processor.run_until_caught_up(CancellationToken::new()).await.expect("it catches up");
-    let operator =
+    let rescaler =
         Arc::new(Rescaler { inner: inner.clone(), rescales_left: 3.into(), rescales: 0.into() });
-    let before_lock = Arc::clone(&operator);
+    let before_lock = Arc::clone(&rescaler);
     let store = Watched::new(
         &inner,
         Box::new(move |moment, call| {
-            let operator = Arc::clone(&before_lock);
+            let rescaler = Arc::clone(&before_lock);
             Box::pin(async move {
                 if (moment, call) == (Moment::Before, "lock_checkpoint") {
-                    operator.rescale().await;
+                    rescaler.rescale().await;
                 }
             })
         }),
     );
     let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
-    let again = operator::retry(&store, &Sick, &stream).await.expect("it is tried");
+    let again = Operator::new(&store).retry(&Sick, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Failed { handled: 0, .. }), "{again:?}");
-    assert_eq!(operator.rescales.load(Ordering::Relaxed), 3);
+    assert_eq!(rescaler.rescales.load(Ordering::Relaxed), 3);
 
     // There is an end to it, and what it says harms nobody.
-    operator.rescales_left.store(u16::MAX, Ordering::Relaxed);
-    let again = operator::retry(&store, &Sick, &stream).await.expect_err("it gives up");
-    let DeadLetterError::Store(StoreError::Retryable { source, .. }) = again else {
+    rescaler.rescales_left.store(u16::MAX, Ordering::Relaxed);
+    let again = Operator::new(&store).retry(&Sick, &stream).await.expect_err("it gives up");
+    let OperatorError::Store(StoreError::Retryable { source, .. }) = again else {
         panic!("{again:?}")
     };
     assert!(source.to_string().contains("number of partitions"), "{source}");

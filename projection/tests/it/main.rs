@@ -12,6 +12,7 @@ mod side_by_side;
 mod silence;
 mod silent_operators;
 mod simulation;
+mod statuses;
 mod watched;
 
 /// The in-memory store. The adapters run the same clauses in their own crates.

@@ -10,17 +10,19 @@ use std::time::Duration;
 use es::conformance::{Fixture, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
 use es::{
-    Event, EventSource, Partition, PersistedEvent, Position, ProjectionName, StoreError, StreamId,
+    CheckpointError, Event, EventSource, Partition, PartitionCount, PersistedEvent, Position,
+    ProjectionName, StoreError, StreamId,
 };
 use futures_util::future::{BoxFuture, join};
 use projection::conformance::append_numbers;
-use projection::operator::{self, DeadLetterError, ResetTo, RetriedLetters};
-use projection::{EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries};
+use projection::operator::{ResetTo, RetriedLetters};
+use projection::{
+    EventContext, FailurePolicy, HandlerError, Operator, OperatorError, Processor, Projection,
+    Retries,
+};
 use tokio_util::sync::CancellationToken;
 
-fn name() -> ProjectionName {
-    ProjectionName::new("p").expect("a valid name")
-}
+static NAME: ProjectionName = ProjectionName::from_static("p");
 
 async fn append(store: &MemoryStore, count: i64) {
     let fixture = Fixture { harness: MemoryHarness, source: store.clone() };
@@ -35,9 +37,11 @@ struct Noting {
     seen: Mutex<Vec<(i64, bool)>>,
 }
 
-impl Projection<MemoryConnection> for Noting {
-    fn name(&self) -> ProjectionName {
-        name()
+impl Projection for Noting {
+    type Connection = MemoryConnection;
+
+    fn name(&self) -> &ProjectionName {
+        &NAME
     }
 
     fn failure_policy(&self) -> FailurePolicy {
@@ -149,7 +153,7 @@ async fn catch_up(store: &MemoryStore, projection: &Arc<Noting>, partition: Part
 }
 
 fn partition(index: u16, total: u16) -> Partition {
-    Partition::new(index, total).expect("a partition")
+    Partition::new(index, PartitionCount::of(total)).expect("a partition")
 }
 
 /// One fails, and before it has noted that, another one handles the letter: it does not come back.
@@ -164,15 +168,15 @@ async fn a_letter_that_was_handled_does_not_come_back() {
     let after_rollback: Hook = Box::new(move || {
         let (inner, same) = (inner.clone(), same.clone());
         Box::pin(async move {
-            let handled = operator::retry(&inner, &Noting::default(), &same).await;
+            let handled = Operator::new(&inner).retry(&Noting::default(), &same).await;
             assert!(matches!(handled.expect("tried"), RetriedLetters::Handled(_)));
         })
     });
     let hooked = Hooked { after_rollback: Some(after_rollback), ..Hooked::new(&store) };
-    let failed = operator::retry(&hooked, &*sick, &stream).await.expect("it is tried");
+    let failed = Operator::new(&hooked).retry(&*sick, &stream).await.expect("it is tried");
     assert!(matches!(failed, RetriedLetters::Failed { .. }), "{failed:?}");
     sick.is_sick.store(false, Ordering::SeqCst);
-    let again = operator::retry(&store, &*sick, &stream).await.expect("it is tried");
+    let again = Operator::new(&store).retry(&*sick, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(0)), "{again:?}");
     let mut rows = store.connect().rows("p").expect("rows");
     rows.sort_unstable();
@@ -188,9 +192,9 @@ async fn a_transaction_that_is_lost_in_a_retry_is_not_the_events_fault() {
     catch_up(&store, &sick, Partition::ALL).await;
     let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
     let hooked = Hooked { is_lost: true, ..Hooked::new(&store) };
-    let undone = operator::retry(&hooked, &*sick, &stream).await;
-    assert!(matches!(undone, Err(DeadLetterError::Undone { .. })), "{undone:?}");
-    let letters = operator::dead_letters(&store, &name(), Position::START, 1).await;
+    let undone = Operator::new(&hooked).retry(&*sick, &stream).await;
+    assert!(matches!(undone, Err(OperatorError::Undone { .. })), "{undone:?}");
+    let letters = Operator::new(&store).dead_letters(&NAME, Position::START, 1).await;
     assert_eq!(letters.expect("the dead letters are read")[0].attempts, 1);
 }
 
@@ -208,7 +212,7 @@ async fn a_retry_of_large_events_takes_several_transactions() {
     let sick = Arc::new(Noting { is_sick: true.into(), ..Noting::default() });
     catch_up(&store, &sick, Partition::ALL).await;
     let (hooked, cured) = (Hooked::new(&store), Noting::default());
-    let again = operator::retry(&hooked, &cured, &stream).await.expect("it is tried");
+    let again = Operator::new(&hooked).retry(&cured, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(4)), "{again:?}");
     assert_eq!(hooked.begins.load(Ordering::SeqCst), 2);
 }
@@ -223,7 +227,7 @@ async fn a_retry_that_takes_long_takes_several_transactions() {
     let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
     let slow = Noting { takes: Duration::from_secs(40), ..Noting::default() };
     let hooked = Hooked::new(&store);
-    let again = operator::retry(&hooked, &slow, &stream).await.expect("it is tried");
+    let again = Operator::new(&hooked).retry(&slow, &stream).await.expect("it is tried");
     assert!(matches!(again, RetriedLetters::Handled(5)), "{again:?}");
     assert_eq!(hooked.begins.load(Ordering::SeqCst), 3, "60 seconds, so two events each");
     assert_eq!(store.connect().rows("p").expect("rows").len(), 25);
@@ -244,15 +248,13 @@ async fn what_was_not_handled_before_a_reset_is_no_replay_after_it() {
     let take = || std::mem::take(&mut *projection.seen.lock().expect("no panic"));
     let before: BTreeSet<i64> = take().into_iter().map(|(position, _)| position).collect();
 
-    let mut tx = EventSource::begin(&store).await.expect("a transaction");
     let start = ResetTo::Position(Position::START);
-    operator::reset(&store, &mut tx, &name(), start).await.expect("reset");
-    EventSource::commit(&store, tx).await.expect("committed");
-    operator::rescale(&store, &name(), 3).await.expect("rescaled");
+    Operator::new(&store).reset(&NAME, start).await.expect("reset");
+    Operator::new(&store).rescale(&NAME, PartitionCount::of(3)).await.expect("rescaled");
     for index in 0..2 {
         catch_up(&store, &projection, partition(index, 2)).await;
     }
-    operator::rescale(&store, &name(), 3).await.expect("rescaled");
+    Operator::new(&store).rescale(&NAME, PartitionCount::of(3)).await.expect("rescaled");
     for index in 0..3 {
         catch_up(&store, &projection, partition(index, 3)).await;
     }
@@ -270,13 +272,16 @@ async fn a_late_worker_does_not_undo_what_an_operator_asked_for() {
     append(&store, 10).await;
     let projection = Arc::new(Noting::default());
     catch_up(&store, &projection, partition(0, 2)).await;
-    operator::rescale(&store, &name(), 3).await.expect("it begins");
+    Operator::new(&store).rescale(&NAME, PartitionCount::of(3)).await.expect("it begins");
     catch_up(&store, &projection, partition(1, 2)).await;
     let inner = store.clone();
     let operator: Hook = Box::new(move || {
         let inner = inner.clone();
         Box::pin(async move {
-            operator::rescale(&inner, &name(), 4).await.expect("another number");
+            Operator::new(&inner)
+                .rescale(&NAME, PartitionCount::of(4))
+                .await
+                .expect("another number");
         })
     });
     // The first is the registration, the second the completion.
@@ -287,10 +292,9 @@ async fn a_late_worker_does_not_undo_what_an_operator_asked_for() {
         .with_projection(projection);
     let watch = async {
         let total = async || {
-            let status = operator::status_of(&store, &name()).await.expect("the status");
-            let status = status.expect("it is registered");
+            let status = Operator::new(&store).status_of(&NAME).await.expect("the status");
             let is_claimed = status.partitions.iter().all(|one| one.state.owner.is_some());
-            (status.state.partition_total, is_claimed)
+            (status.state.partition_total.get(), is_claimed)
         };
         while total().await != (4, true) {
             assert_ne!(total().await.0, 3, "the operator's number is undone");
@@ -301,4 +305,47 @@ async fn a_late_worker_does_not_undo_what_an_operator_asked_for() {
     let both = join(worker.run(stop.clone()), watch);
     let (ran, ()) = tokio::time::timeout(Duration::from_secs(20), both).await.expect("it ends");
     ran.expect("it works");
+}
+
+/// Whatever is asked of a projection that is not there, the answer is the same.
+#[tokio::test]
+async fn an_unknown_projection_is_an_error_of_every_verb() {
+    let store = MemoryStore::default();
+    append(&store, 3).await;
+    let (operator, start) = (Operator::new(&store), Position::START);
+    let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
+    let (reset, short) = (ResetTo::Position(start), Duration::ZERO);
+    let all = [
+        operator.status_of(&NAME).await.map(drop),
+        operator.lag(&NAME).await.map(drop),
+        operator.wait_for(&NAME, start, short).await,
+        operator.wait_for_stream(&NAME, &stream, start, short).await,
+        operator.pause(&NAME).await,
+        operator.resume(&NAME).await,
+        operator.reset(&NAME, reset).await.map(drop),
+        operator.rescale(&NAME, PartitionCount::of(2)).await.map(drop),
+        operator.skip_failing(&NAME, 0).await.map(drop),
+        operator.dead_letters(&NAME, start, 1).await.map(drop),
+        operator.retry(&Noting::default(), &stream).await.map(drop),
+        operator.skip(&NAME, start).await,
+        operator.delete(&NAME).await,
+    ];
+    for (number, outcome) in all.into_iter().enumerate() {
+        let is_unknown = matches!(outcome, Err(OperatorError::UnknownProjection { .. }));
+        assert!(is_unknown, "{number}: {outcome:?}");
+    }
+    assert!(operator.status().await.expect("the status").is_empty());
+}
+
+/// However it came about: what the database says is found in the chain of its causes.
+#[test]
+fn whose_fault_an_operators_error_is_can_be_told() {
+    let lost = || StoreError::ConnectionLost { source: "it is lost".into() };
+    let store = MemoryStore::default();
+    for error in [OperatorError::from(lost()), CheckpointError::from(lost()).into()] {
+        assert!(matches!(error, OperatorError::Store(_)), "{error:?}");
+        assert_eq!(EventSource::cause(&store, &error), Some(es::Cause::Transaction));
+        assert!(error.is_retryable());
+        assert_ne!(error.to_string(), lost().to_string(), "it does not repeat its source");
+    }
 }

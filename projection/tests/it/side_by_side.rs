@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use es::conformance::{Fixture, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
-use es::{Partition, PersistedEvent, ProjectionName};
+use es::{Partition, PartitionCount, PersistedEvent, ProjectionName};
 use projection::conformance::{Recorder, append_numbers};
 use projection::{
     EventContext, FailurePolicy, HandlerError, Processor, ProcessorError, Projection,
@@ -47,9 +47,12 @@ async fn processors_on_different_stores_do_not_share_a_horizon() {
 /// Its handler fails, and what is to become of the event is a panic.
 struct Panics;
 
-impl Projection<MemoryConnection> for Panics {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new("panics").expect("a valid name")
+impl Projection for Panics {
+    type Connection = MemoryConnection;
+
+    fn name(&self) -> &ProjectionName {
+        static NAME: ProjectionName = ProjectionName::from_static("panics");
+        &NAME
     }
 
     fn failure_policy(&self) -> FailurePolicy {
@@ -69,11 +72,11 @@ impl Projection<MemoryConnection> for Panics {
 /// Whether it runs in the processor's own future or in a task.
 #[tokio::test]
 async fn a_panic_outside_the_handler_is_an_error_that_names_the_partition() {
-    for total in [1, 2] {
+    for total in [1, 2].map(PartitionCount::of) {
         let store = store_with(20).await;
         let processor = Processor::new(Arc::new(store))
             .with_projection(Panics)
-            .with_assigned(Partition::split(total).expect("a number of partitions"));
+            .with_assigned(Partition::split(total));
         let error = processor.run(CancellationToken::new()).await.expect_err("it panics");
         let ProcessorError::Panicked { projection, partition, message } = error else {
             panic!("{error:?}")

@@ -6,18 +6,19 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::pending;
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use es::conformance::{Fixture, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
-use es::{EventSource, Partition, PersistedEvent, Position, ProjectionName};
+use es::{EventSource, Partition, PartitionCount, PersistedEvent, Position, ProjectionName};
 use futures_util::future::join;
 use projection::conformance::append_numbers;
-use projection::operator;
+use projection::operator::PartitionStatus;
 use projection::{
-    EventContext, FailurePolicy, HandlerError, Processor, Projection, ProjectionOptions, Retries,
+    EventContext, FailurePolicy, HandlerError, Operator, OperatorError, Processor, Projection,
+    ProjectionOptions, Retries,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -40,16 +41,16 @@ const PATIENCE: Duration = Duration::from_mins(5);
 /// Each call of a name is lost in a run of its own, but no more than this many of them.
 const TIMES_MAX: usize = 10;
 
-fn name() -> ProjectionName {
-    ProjectionName::new("p").expect("a valid name")
-}
+static NAME: ProjectionName = ProjectionName::from_static("p");
 
 /// Cannot handle number 3.
 struct Sick;
 
-impl Projection<MemoryConnection> for Sick {
-    fn name(&self) -> ProjectionName {
-        name()
+impl Projection for Sick {
+    type Connection = MemoryConnection;
+
+    fn name(&self) -> &ProjectionName {
+        &NAME
     }
 
     fn failure_policy(&self) -> FailurePolicy {
@@ -144,9 +145,13 @@ impl Stage {
         let mut conn = self.store.acquire().await.expect("a connection");
         let mut handled = conn.rows("p").expect("rows");
         handled.sort_unstable();
-        let letters = operator::dead_letters(&self.store, &name(), Position::START, 100).await;
-        let letters =
-            letters.expect("letters").iter().map(|letter| letter.position.get()).collect();
+        let letters = Operator::new(&self.store).dead_letters(&NAME, Position::START, 100).await;
+        let letters = match letters {
+            // No worker has registered it yet.
+            Err(OperatorError::UnknownProjection { .. }) => Vec::new(),
+            letters => letters.expect("the dead letters are read"),
+        };
+        let letters = letters.iter().map(|letter| letter.position.get()).collect();
         let all = [handled, letters];
         for (all, expected) in all.iter().zip(&expected) {
             assert!(all.len() <= expected.len(), "none twice: {all:?}");
@@ -171,11 +176,11 @@ impl Stage {
 
     async fn rescale(&self) {
         let rescaled = async {
-            while operator::rescale(&self.store, &name(), 3).await.is_err() {
+            while Operator::new(&self.store).rescale(&NAME, PartitionCount::of(3)).await.is_err() {
                 sleep(Duration::from_millis(250)).await;
             }
             loop {
-                let statuses = operator::status(&self.store).await.expect("the status");
+                let statuses = Operator::new(&self.store).status().await.expect("the status");
                 if statuses.iter().all(|status| status.partitions.len() == 3) {
                     return;
                 }
@@ -193,11 +198,10 @@ impl Stage {
         let other = Arc::new(Watched::new(&self.store, Box::new(|_, _| Box::pin(async {}))));
         let other = worker(&other);
         let shared = async {
-            let is_its = |partition: &operator::PartitionStatus| {
-                partition.state.owner.as_ref() == Some(other.id())
-            };
+            let is_its =
+                |partition: &PartitionStatus| partition.state.owner.as_ref() == Some(other.id());
             loop {
-                let statuses = operator::status(&self.store).await.expect("the status");
+                let statuses = Operator::new(&self.store).status().await.expect("the status");
                 if statuses.iter().any(|status| status.partitions.iter().any(is_its)) {
                     break;
                 }
@@ -214,7 +218,7 @@ impl Stage {
 
 fn options() -> ProjectionOptions {
     ProjectionOptions::default()
-        .with_partitions(NonZeroU16::new(2).expect("it is not zero"))
+        .with_partitions(PartitionCount::of(2))
         .with_batch_size_max(NonZeroU32::new(4).expect("it is not zero"))
         .with_time_max(TIME_MAX)
 }

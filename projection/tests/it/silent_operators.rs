@@ -10,11 +10,16 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use es::conformance::{Fixture, MemoryHarness};
 use es::memory::{MemoryConnection, MemoryStore};
-use es::{EventSource, PersistedEvent, Position, ProjectionName, StoreError, StreamId};
+use es::{
+    EventSource, PartitionCount, PersistedEvent, Position, ProjectionName, StoreError, StreamId,
+};
 use futures_util::future::BoxFuture;
 use projection::conformance::append_numbers;
-use projection::operator::{self, DeadLetterError, ResetTo, SkipFailingError};
-use projection::{EventContext, FailurePolicy, HandlerError, Processor, Projection, Retries};
+use projection::operator::ResetTo;
+use projection::{
+    EventContext, FailurePolicy, HandlerError, Operator, OperatorError, Processor, Projection,
+    Retries,
+};
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -39,17 +44,22 @@ const LOST_IN_RETRY: [(&str, usize); 7] = [
     ("commit", 0),
 ];
 
-/// Cannot handle number 3.
-struct Sick(&'static str);
+static PARKS: ProjectionName = ProjectionName::from_static("parks");
+static STOPS: ProjectionName = ProjectionName::from_static("stops");
 
-impl Projection<MemoryConnection> for Sick {
-    fn name(&self) -> ProjectionName {
-        ProjectionName::new(self.0).expect("a valid name")
+/// Cannot handle number 3.
+struct Sick(ProjectionName);
+
+impl Projection for Sick {
+    type Connection = MemoryConnection;
+
+    fn name(&self) -> &ProjectionName {
+        &self.0
     }
 
     fn failure_policy(&self) -> FailurePolicy {
         let retries = Retries::new(NonZeroU32::MIN);
-        if self.0 == "parks" { FailurePolicy::Park(retries) } else { FailurePolicy::Stop }
+        if self.0 == PARKS { FailurePolicy::Park(retries) } else { FailurePolicy::Stop }
     }
 
     async fn handle(
@@ -68,10 +78,10 @@ async fn store() -> MemoryStore {
     let store = MemoryStore::with_clock(move || start.elapsed());
     let fixture = Fixture { harness: MemoryHarness, source: store.clone() };
     append_numbers(&fixture, 10).await;
-    for name in ["parks", "stops"] {
-        let processor = Processor::new(Arc::new(store.clone())).with_projection(Sick(name));
+    for name in [&PARKS, &STOPS] {
+        let processor = Processor::new(Arc::new(store.clone())).with_projection(Sick(name.clone()));
         let ran = processor.run_until_caught_up(CancellationToken::new()).await;
-        assert_eq!(ran.is_ok(), name == "parks");
+        assert_eq!(ran.is_ok(), *name == PARKS);
     }
     store
 }
@@ -92,27 +102,14 @@ fn watched(store: &MemoryStore, lost: Option<(&'static str, usize, Moment)>) -> 
     (Watched::new(store, hook), calls)
 }
 
-type Outcome<'s> = BoxFuture<'s, Result<(), StoreError>>;
-type Operation = for<'s> fn(&'s Watched) -> Outcome<'s>;
-
-fn parks() -> ProjectionName {
-    Sick("parks").name()
-}
-
-fn letter(error: DeadLetterError) -> StoreError {
-    match error {
-        DeadLetterError::Store(error) => error,
-        // The handler has failed, and the transaction does not say whether it was its fault.
-        DeadLetterError::Undone { source, .. } => StoreError::ConnectionLost { source },
-        other => panic!("{other:?}"),
-    }
-}
+type Outcome<'s> = BoxFuture<'s, Result<(), OperatorError>>;
+type Operation = for<'s> fn(Operator<'s, Watched>) -> Outcome<'s>;
 
 /// Loses each call of the operation once, before it has had its effect and after.
 fn ends_whatever_is_lost(what: &str, limit: Duration, operation: Operation) {
     let calls = in_virtual_time(async {
         let (source, calls) = watched(&store().await, None);
-        operation(&source).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
+        operation(Operator::new(&source)).await.unwrap_or_else(|error| panic!("{what}: {error:?}"));
         std::mem::take(&mut *calls.lock().expect("no panic"))
     });
     assert!(!calls.is_empty(), "{what}");
@@ -124,20 +121,34 @@ fn ends_whatever_is_lost(what: &str, limit: Duration, operation: Operation) {
                     let (source, _) = watched(&store, Some((call, before, moment)));
                     let what = format!("{what}, {moment:?} {call} after {before} others");
                     let began = Instant::now();
-                    let ended = timeout(OPERATION_TIME_MAX * 10, operation(&source)).await;
+                    let ended =
+                        timeout(OPERATION_TIME_MAX * 10, operation(Operator::new(&source))).await;
                     let ended = ended.unwrap_or_else(|_| panic!("{what}: it never ends"));
                     let took = began.elapsed();
                     assert!(took <= limit + MARGIN, "{what}: it took {took:?}");
                     // What is lost when all else is done is no reason to fail.
-                    let is_told = matches!(ended, Err(StoreError::ConnectionLost { .. }));
+                    let is_told = matches!(
+                        ended,
+                        Err(OperatorError::Store(StoreError::ConnectionLost { .. })
+                            // The handler has failed, and the transaction does not say whether it
+                            // was its fault.
+                            | OperatorError::Undone { .. })
+                    );
                     let may_be_lost =
                         what.starts_with("retry") && LOST_IN_RETRY.contains(&(call, before));
                     assert!(is_told || ended.is_ok() && may_be_lost, "{what}");
                     // Nothing is left locked.
                     let (next, _) = watched(&store, None);
-                    let next =
-                        timeout(ANSWER_TIME_MAX, operator::rescale(&next, &parks(), 3)).await;
+                    let operator = Operator::new(&next);
+                    let next = timeout(ANSWER_TIME_MAX, operator.resume(&STOPS)).await;
                     next.expect("no lock is left").expect("it answers");
+                    let next =
+                        timeout(ANSWER_TIME_MAX, operator.rescale(&PARKS, PartitionCount::of(3)))
+                            .await;
+                    let next = next.expect("no lock is left");
+                    let is_deleted = matches!(next, Err(OperatorError::UnknownProjection { .. }));
+                    let deletes = what.starts_with("delete");
+                    assert!(next.is_ok() || is_deleted && deletes, "{what}: {next:?}");
                 });
             }
         }
@@ -153,66 +164,61 @@ fn in_virtual_time<T>(test: impl Future<Output = T>) -> T {
 #[test]
 fn what_only_reads_has_an_end() {
     let read = |what, operation| ends_whatever_is_lost(what, ANSWER_TIME_MAX, operation);
-    read("status", |source| Box::pin(async { operator::status(source).await.map(drop) }));
-    read("status_of", |source| {
-        Box::pin(async { operator::status_of(source, &parks()).await.map(drop) })
+    read("status", |operator| Box::pin(async move { operator.status().await.map(drop) }));
+    read("status_of", |operator| {
+        Box::pin(async move { operator.status_of(&PARKS).await.map(drop) })
     });
-    read("lag", |source| Box::pin(async { projection::lag(source, &parks()).await.map(drop) }));
-    read("dead_letters", |source| {
-        let letters = async { operator::dead_letters(source, &parks(), Position::START, 9).await };
-        Box::pin(async { letters.await.map(drop) })
+    read("lag", |operator| Box::pin(async move { operator.lag(&PARKS).await.map(drop) }));
+    read("dead_letters", |operator| {
+        Box::pin(async move {
+            operator.dead_letters(&PARKS, Position::START, 9).await?;
+            operator.dead_letters(&PARKS, Position::MAX, 9).await.map(drop)
+        })
     });
 }
 
-#[test]
-fn a_number_of_partitions_that_cannot_be_is_refused_before_the_database_is_asked() {
-    in_virtual_time(async {
-        let (source, calls) = watched(&store().await, None);
-        for total in [0, es::limits::SLOT_COUNT + 1] {
-            let error = operator::rescale(&source, &parks(), total).await.expect_err("refused");
-            assert!(matches!(error, StoreError::Misuse { .. }), "{error:?}");
-            let says = error.to_string();
-            assert!(says.contains(&format!("{total} partitions: choose 1 to ")), "{says}");
-        }
-        assert!(calls.lock().expect("no panic").is_empty(), "{calls:?}");
-    });
-}
+const START: ResetTo = ResetTo::Position(Position::START);
+const TO_A_TIME: ResetTo = ResetTo::Time(DateTime::<Utc>::UNIX_EPOCH);
 
 #[test]
 fn what_begins_its_own_transaction_has_an_end() {
     let act = |what, operation| ends_whatever_is_lost(what, ANSWER_TIME_MAX, operation);
-    act("rescale", |source| {
-        Box::pin(async { operator::rescale(source, &parks(), 2).await.map(drop) })
+    act("pause", |operator| Box::pin(async move { operator.pause(&PARKS).await }));
+    act("resume", |operator| Box::pin(async move { operator.resume(&PARKS).await }));
+    act("delete", |operator| Box::pin(async move { operator.delete(&PARKS).await }));
+    act("rescale", |operator| {
+        Box::pin(async move { operator.rescale(&PARKS, PartitionCount::of(2)).await.map(drop) })
     });
-    act("skip_failing", |source| {
-        Box::pin(async {
-            let skipped = operator::skip_failing(source, &Sick("stops").name(), 0).await;
-            skipped.map(drop).map_err(|error| match error {
-                SkipFailingError::Store(error) => error,
-                other => panic!("{other:?}"),
-            })
-        })
+    act("skip", |operator| {
+        Box::pin(async move { operator.skip(&PARKS, Position::from(4_u32)).await })
     });
-    act("retry", |source| {
-        Box::pin(async {
+    act("skip_failing", |operator| {
+        Box::pin(async move { operator.skip_failing(&STOPS, 0).await.map(drop) })
+    });
+    act("reset", |operator| Box::pin(async move { operator.reset(&PARKS, START).await.map(drop) }));
+    act("retry", |operator| {
+        Box::pin(async move {
             let stream = StreamId::new("Test", "Thing", "stream-3").expect("a valid name");
-            let again = operator::retry(source, &Sick("parks"), &stream).await;
-            again.map(drop).map_err(letter)
+            operator.retry(&Sick(PARKS.clone()), &stream).await.map(drop)
         })
+    });
+    ends_whatever_is_lost("reset to a time", OPERATION_TIME_MAX, |operator| {
+        Box::pin(async move { operator.reset(&PARKS, TO_A_TIME).await.map(drop) })
     });
 }
 
 /// The transaction is the caller's; so are its begin and its end.
 macro_rules! in_transaction {
-    ($what:literal, |$source:ident, $tx:ident| $operation:expr) => {
-        ends_whatever_is_lost($what, OPERATION_TIME_MAX, |$source| {
+    ($what:literal, |$operator:ident, $tx:ident| $operation:expr) => {
+        ends_whatever_is_lost($what, OPERATION_TIME_MAX, |$operator| {
             Box::pin(async move {
                 let lost = |_| StoreError::ConnectionLost { source: "the caller's".into() };
-                let began = timeout(ANSWER_TIME_MAX, $source.begin()).await;
+                let source = $operator.source();
+                let began = timeout(ANSWER_TIME_MAX, source.begin()).await;
                 let mut begun = began.map_err(lost)??;
                 let $tx = &mut *begun;
                 $operation?;
-                timeout(MARGIN, $source.commit(begun)).await.map_err(lost)?
+                Ok(timeout(MARGIN, source.commit(begun)).await.map_err(lost)??)
             })
         });
     };
@@ -220,19 +226,21 @@ macro_rules! in_transaction {
 
 #[test]
 fn what_works_in_the_callers_transaction_has_an_end() {
-    in_transaction!("pause", |source, tx| operator::pause(source, tx, &parks()).await);
-    in_transaction!("resume", |source, tx| operator::resume(source, tx, &parks()).await);
-    in_transaction!("delete", |source, tx| operator::delete(source, tx, &parks()).await);
-    in_transaction!("skip", |source, tx| {
-        let position = Position::from(4_u32);
-        operator::skip(source, tx, &parks(), position).await.map_err(letter)
+    in_transaction!("pause_in", |operator, tx| operator.pause_in(tx, &PARKS).await);
+    in_transaction!("resume_in", |operator, tx| operator.resume_in(tx, &PARKS).await);
+    in_transaction!("delete_in", |operator, tx| operator.delete_in(tx, &PARKS).await);
+    in_transaction!("rescale_in", |operator, tx| operator
+        .rescale_in(tx, &PARKS, PartitionCount::of(2))
+        .await);
+    in_transaction!("skip_in", |operator, tx| {
+        operator.skip_in(tx, &PARKS, Position::from(4_u32)).await
     });
-    in_transaction!("reset", |source, tx| {
-        operator::reset(source, tx, &parks(), ResetTo::Position(Position::START)).await
+    in_transaction!("skip_failing_in", |operator, tx| {
+        operator.skip_failing_in(tx, &STOPS, 0).await
     });
+    in_transaction!("reset_in", |operator, tx| operator.reset_in(tx, &PARKS, START).await);
     // It looks for the time on another connection, before the transaction has a lock.
-    in_transaction!("reset to a time", |source, tx| {
-        let to = ResetTo::Time(DateTime::<Utc>::UNIX_EPOCH);
-        operator::reset(source, tx, &parks(), to).await
+    in_transaction!("reset_in to a time", |operator, tx| {
+        operator.reset_in(tx, &PARKS, TO_A_TIME).await
     });
 }

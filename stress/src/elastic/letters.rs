@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use es::{Position, StreamId};
 use projection::Projection;
-use projection::operator::{self, DeadLetterError, RetriedLetters};
+use projection::operator::RetriedLetters;
+use projection::{Operator, OperatorError};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -49,11 +50,12 @@ impl Letters {
         backend: &B,
         halt: &CancellationToken,
     ) -> anyhow::Result<bool> {
-        let source = &**backend.source();
+        let operator = Operator::new(&**backend.source());
         let effects = Effects::<B>::with_poison();
-        let found =
-            operator::dead_letters(source, &effects.name(), Position::START, LETTERS_MAX).await;
+        let found = operator.dead_letters(effects.name(), Position::START, LETTERS_MAX).await;
         let found = match found {
+            // The first worker is still on its way.
+            Err(OperatorError::UnknownProjection { .. }) => return Ok(false),
             Err(error) if error.is_retryable() => return Ok(true),
             found => found?,
         };
@@ -63,26 +65,18 @@ impl Letters {
             if halt.is_cancelled() {
                 break;
             }
-            match operator::retry(source, &effects, stream).await {
+            match operator.retry(&effects, stream).await {
                 Ok(RetriedLetters::Handled(handled)) => self.handled += handled,
                 Ok(RetriedLetters::Failed { handled, .. }) => {
                     self.handled += handled;
                     self.failed += 1;
                 }
-                Err(error) if is_passing(&error) => {}
+                Ok(_) => {}
+                // It comes from what others do at the same time.
+                Err(error) if error.is_retryable() => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(!streams.is_empty())
-    }
-}
-
-/// Whether it comes from what others do at the same time.
-fn is_passing(error: &DeadLetterError) -> bool {
-    match error {
-        DeadLetterError::Undone { .. } => true,
-        DeadLetterError::Checkpoint(error) => error.is_retryable(),
-        DeadLetterError::Store(error) => error.is_retryable(),
-        _ => false,
     }
 }

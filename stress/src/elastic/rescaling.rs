@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use anyhow::bail;
 use es::adapter::ProjectionStore;
-use es::{EventSource, ProjectionName, StoreError};
-use projection::Projection;
-use projection::operator::{self, Rescaled};
+use es::{EventSource, PartitionCount, ProjectionName};
+use projection::operator::Rescaled;
+use projection::{Operator, OperatorError};
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::PARTITIONS;
 use super::population::Population;
 use crate::backend::Backend;
-use crate::effects::Effects;
+use crate::effects::EFFECTS;
 
 /// How long the partitions may take to come to the barrier.
 const DRAIN_MAX: Duration = Duration::from_mins(2);
@@ -25,8 +25,8 @@ const POLL: Duration = Duration::from_millis(50);
 /// A change of the number of partitions.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Change {
-    pub(super) from: u16,
-    pub(super) to: u16,
+    pub(super) from: PartitionCount,
+    pub(super) to: PartitionCount,
     pub(super) took: Duration,
 }
 
@@ -56,27 +56,28 @@ pub(super) async fn run<B: Backend>(
 }
 
 /// Asks once; the workers do the rest, and would be held up by somebody who keeps asking.
-async fn rescale<B: Backend>(backend: &B, population: &Population, to: u16) -> anyhow::Result<()> {
+async fn rescale<B: Backend>(
+    backend: &B,
+    population: &Population,
+    to: PartitionCount,
+) -> anyhow::Result<()> {
     let source = &**backend.source();
-    let name = Effects::<B>::with_poison().name();
     let deadline = Instant::now() + DRAIN_MAX;
     let mut is_asked = false;
     while Instant::now() < deadline {
         population.rescaling(!is_asked);
         let progress = if is_asked {
-            partition_total(source, &name).await.map(|total| match total {
-                Some(total) if total == to => Rescaled::Done,
-                _ => Rescaled::Draining,
-            })
+            let total = partition_total(source, &EFFECTS).await;
+            total.map(|total| if total == Some(to) { Rescaled::Done } else { Rescaled::Draining })
         } else {
-            operator::rescale(source, &name, to).await
+            Operator::new(source).rescale(&EFFECTS, to).await
         };
         population.rescaling(false);
         match progress {
             Ok(Rescaled::Done) => return Ok(()),
             Ok(Rescaled::Draining) => is_asked = true,
             // The first worker is still on its way.
-            Ok(Rescaled::Unknown) => {}
+            Err(OperatorError::UnknownProjection { .. }) => {}
             Err(error) if error.is_retryable() => {}
             Err(error) => return Err(error.into()),
         }
@@ -89,7 +90,7 @@ async fn rescale<B: Backend>(backend: &B, population: &Population, to: u16) -> a
 async fn partition_total<S: EventSource>(
     source: &S,
     name: &ProjectionName,
-) -> Result<Option<u16>, StoreError> {
+) -> Result<Option<PartitionCount>, OperatorError> {
     let mut conn = source.acquire().await?;
     let states = source.store().projections(&mut conn).await?;
     Ok(states.iter().find(|state| state.name == *name).map(|state| state.partition_total))

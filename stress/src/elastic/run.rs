@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use es::{PartitionState, Position, WorkerId};
 use fastrand::Rng;
-use projection::{Projection, wait_for};
+use projection::Operator;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -20,7 +20,7 @@ use super::takeovers::Takeovers;
 use super::watcher::{self, Seen};
 use super::{PARTITIONS, SEATS, rescaling};
 use crate::backend::Backend;
-use crate::effects::Effects;
+use crate::effects::EFFECTS;
 use crate::run::{END_MAX, LAST_TRANSACTIONS_MAX, Observed, Settings, start_writers};
 use crate::store::Store;
 use crate::tally::Tally;
@@ -148,8 +148,7 @@ async fn clear_up<B: Backend>(
         Some(caught_up) => caught_up?,
         None => return Ok(()),
     }
-    let name = Effects::<B>::with_poison().name();
-    check_rows(&watcher::partitions(&*store.backend, &name).await?)
+    check_rows(&watcher::partitions(&*store.backend, &EFFECTS).await?)
 }
 
 async fn catch_up<B: Backend>(
@@ -158,8 +157,7 @@ async fn catch_up<B: Backend>(
     letters: &mut Letters,
     halt: &CancellationToken,
 ) -> anyhow::Result<()> {
-    let name = Effects::<B>::with_poison().name();
-    wait_for(&**backend.source(), &name, end, CATCH_UP_MAX).await?;
+    Operator::new(&**backend.source()).wait_for(&EFFECTS, end, CATCH_UP_MAX).await?;
     let deadline = Instant::now() + CATCH_UP_MAX;
     while letters.retry(&**backend, halt).await? {
         if Instant::now() >= deadline {
@@ -171,7 +169,7 @@ async fn catch_up<B: Backend>(
     let is_last = |state: &PartitionState| {
         state.owner.as_ref().is_some_and(|owner| owner.as_str().starts_with(LAST_WORKER))
     };
-    while !watcher::partitions(&**backend, &name).await?.iter().all(is_last) {
+    while !watcher::partitions(&**backend, &EFFECTS).await?.iter().all(is_last) {
         if Instant::now() >= deadline {
             bail!("the last workers do not own all partitions after {CATCH_UP_MAX:?}");
         }
@@ -183,7 +181,7 @@ async fn catch_up<B: Backend>(
 /// What the rows must say when everybody has left.
 fn check_rows(partitions: &[PartitionState]) -> anyhow::Result<()> {
     let wanted = *PARTITIONS.last().context("there is a last number of partitions")?;
-    if partitions.len() != usize::from(wanted) {
+    if partitions.len() != usize::from(wanted.get()) {
         bail!("the projection has {} partitions, not {wanted}", partitions.len());
     }
     for state in partitions {

@@ -6,7 +6,6 @@ use std::time::Duration;
 use es::adapter::CheckpointStore;
 use es::{EventSource, Partition, WorkerId};
 use fastrand::Rng;
-use projection::Projection;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -16,7 +15,7 @@ use super::process::WorkerProcess;
 use super::watcher::{self, Seen};
 use super::{LEASE, POLL};
 use crate::backend::Backend;
-use crate::effects::Effects;
+use crate::effects::EFFECTS;
 
 /// How long a seat stays empty at most.
 const GAP_MAX: Duration = Duration::from_secs(1);
@@ -176,14 +175,16 @@ async fn can_be_robbed<B: Backend>(
     id: WorkerId,
     mut rng: Rng,
 ) -> anyhow::Result<bool> {
-    let (source, name) = (backend.source(), Effects::<B>::with_poison().name());
-    let partitions = watcher::partitions(&*backend, &name).await?;
+    let source = backend.source();
+    let partitions = watcher::partitions(&*backend, &EFFECTS).await?;
     let owned = partitions.iter().filter(|state| state.owner.as_ref() == Some(&id));
     let owned: Vec<Partition> = owned.map(|state| state.partition).collect();
     let mut tx = source.begin().await?;
     let is_free = match rng.choice(&owned) {
         None => true,
-        Some(partition) => source.store().lock_checkpoint(&mut tx, &name, *partition).await.is_ok(),
+        Some(partition) => {
+            source.store().lock_checkpoint(&mut tx, &EFFECTS, *partition).await.is_ok()
+        }
     };
     source.rollback(tx).await?;
     Ok(is_free)

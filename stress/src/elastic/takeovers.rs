@@ -107,18 +107,10 @@ mod tests {
     }
 
     fn only_partition(owner: Option<&str>, epoch: i64) -> [PartitionState; 1] {
-        [PartitionState {
-            partition: Partition::ALL,
-            position: Position::START,
-            epoch: Epoch::try_from(epoch).expect("not negative"),
-            replay_until: Position::START,
-            stop_at: None,
-            owner: owner.map(id),
-            lease_left: None,
-            attempts: 0,
-            failing_position: None,
-            last_error: None,
-        }]
+        let epoch = Epoch::try_from(epoch).expect("not negative");
+        let mut only = PartitionState::new(Partition::ALL, Position::START, epoch);
+        only.owner = owner.map(id);
+        [only]
     }
 
     fn at(start: Instant, seconds: u64) -> Instant {

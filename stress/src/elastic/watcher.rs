@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use es::adapter::ProjectionStore;
 use es::{EventSource, PartitionState, ProjectionName, StoreError, WorkerId};
-use projection::Projection;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -14,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::population::Population;
 use super::takeovers::Takeovers;
 use crate::backend::Backend;
-use crate::effects::Effects;
+use crate::effects::EFFECTS;
 
 /// How often it looks.
 pub(super) const INTERVAL: Duration = Duration::from_millis(20);
@@ -45,11 +44,10 @@ pub(super) async fn run<B: Backend>(
     seen: watch::Sender<Seen>,
     over: CancellationToken,
 ) -> anyhow::Result<Takeovers> {
-    let name = Effects::<B>::with_poison().name();
     let (mut takeovers, mut setbacks) = (Takeovers::default(), 0);
     while !over.is_cancelled() {
         let (at, census) = (Instant::now(), population.census());
-        match partitions(&*backend, &name).await {
+        match partitions(&*backend, &EFFECTS).await {
             Ok(partitions) => {
                 setbacks = 0;
                 takeovers.observe(Instant::now(), &census, &partitions);

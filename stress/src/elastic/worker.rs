@@ -1,6 +1,6 @@
 //! A worker, run by a process of its own so that it can be killed and stopped.
 
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,9 +25,8 @@ const BATCH_SIZE_MAX: NonZeroU32 = NonZeroU32::new(50).expect("it is not zero");
 /// Works on the projection of a store until standard input ends.
 pub(crate) async fn run<B: Backend>(url: &str, store: &str, id: &str) -> anyhow::Result<()> {
     let backend = B::open(url, store, CONNECTIONS_MAX).await?;
-    let partitions = NonZeroU16::new(PARTITIONS[0]).expect("there is one");
     let options = ProjectionOptions::default()
-        .with_partitions(partitions)
+        .with_partitions(PARTITIONS[0])
         .with_batch_size_max(BATCH_SIZE_MAX)
         .with_poll_interval_max(Duration::from_millis(50));
     let worker = Processor::new(Arc::clone(backend.source()))

@@ -84,7 +84,7 @@ pub(super) async fn wait<B: Faulty>(backend: &B, seats: &[Arc<Seat>]) -> anyhow:
             let is_leased = state.lease_left.is_some_and(|left| !left.is_zero());
             is_leased && state.owner.as_ref().is_some_and(|owner| workers.contains(owner))
         };
-        let total: usize = PROJECTIONS.iter().map(|(_, total)| usize::from(*total)).sum();
+        let total: usize = PROJECTIONS.iter().map(|(_, total)| usize::from(total.get())).sum();
         let kept = partitions.iter().filter(|(_, state)| is_kept(state));
         let owners: BTreeSet<_> =
             kept.clone().filter_map(|(_, state)| state.owner.clone()).collect();

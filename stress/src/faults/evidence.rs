@@ -1,7 +1,7 @@
 //! What is there in the end, by SQL of this program's own.
 
 use es::{EventSource, EventStore, Horizon, Position, ProjectionName};
-use projection::operator;
+use projection::Operator;
 use uuid::Uuid;
 
 use super::PROJECTIONS;
@@ -41,8 +41,8 @@ impl Evidence {
         let mut projections = Vec::new();
         for (name, _) in PROJECTIONS {
             let projection = ProjectionName::new(name)?;
-            let letters = operator::dead_letters(source, &projection, Position::START, LETTERS_MAX);
-            let letters = letters.await?;
+            let operator = Operator::new(source);
+            let letters = operator.dead_letters(&projection, Position::START, LETTERS_MAX).await?;
             projections.push(Projected {
                 name: name.to_owned(),
                 effects: backend.noted(name).await?,
@@ -63,7 +63,7 @@ pub(super) async fn end<B: Faulty>(backend: &B) -> anyhow::Result<Position> {
         let mut conn = source.acquire().await?;
         let horizon = source.store().horizon(&mut conn, Position::START).await?;
         source.release(conn);
-        let Horizon { position, end, held_by } = horizon;
+        let Horizon { position, end, held_by, .. } = horizon;
         anyhow::ensure!(position == end, "the horizon stays at {position}, held by {held_by:?}");
         Ok(end)
     })

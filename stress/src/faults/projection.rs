@@ -74,9 +74,11 @@ impl<B: Faulty> Fragile<B> {
     }
 }
 
-impl<B: Faulty> Projection<B::Connection> for Fragile<B> {
-    fn name(&self) -> ProjectionName {
-        self.name.clone()
+impl<B: Faulty> Projection for Fragile<B> {
+    type Connection = B::Connection;
+
+    fn name(&self) -> &ProjectionName {
+        &self.name
     }
 
     fn failure_policy(&self) -> FailurePolicy {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use es::{Position, ProjectionName};
 use fastrand::Rng;
-use projection::{operator, wait_for};
+use projection::Operator;
 use tokio::sync::RwLock;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -249,16 +249,16 @@ async fn drop_futures<B: Faulty>(
     mut rng: Rng,
     over: CancellationToken,
 ) -> anyhow::Result<()> {
-    let source = &**backend.source();
+    let operator = Operator::new(&**backend.source());
     let name = ProjectionName::new(PROJECTIONS[0].0)?;
     while !over.is_cancelled() {
         let patience = Duration::from_micros(rng.u64(0..15_000));
         let dropped = match rng.u8(0..3) {
-            0 => timeout(patience, operator::status(source)).await.is_err(),
-            1 => timeout(patience, projection::lag(source, &name)).await.is_err(),
+            0 => timeout(patience, operator.status()).await.is_err(),
+            1 => timeout(patience, operator.lag(&name)).await.is_err(),
             _ => {
                 let far = Position::MAX;
-                let waited = wait_for(source, &name, far, Duration::from_mins(1));
+                let waited = operator.wait_for(&name, far, Duration::from_mins(1));
                 timeout(patience, waited).await.is_err()
             }
         };
@@ -274,7 +274,7 @@ async fn catch_up<B: Faulty>(backend: &B, parts: &Parts<B>) -> anyhow::Result<()
     let end = evidence::end(backend).await?;
     for (name, _) in PROJECTIONS {
         let name = ProjectionName::new(name)?;
-        wait_for(&**backend.source(), &name, end, CATCH_UP_MAX).await?;
+        Operator::new(&**backend.source()).wait_for(&name, end, CATCH_UP_MAX).await?;
     }
     calm::wait(backend, &parts.seats).await
 }

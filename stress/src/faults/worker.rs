@@ -1,10 +1,9 @@
 //! A worker, in this process or one of its own, and how that ends.
 
-use std::num::{NonZeroU16, NonZeroU32};
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use es::{ProjectionName, WorkerId};
 use projection::{Processor, ProjectionOptions};
 use tokio::time::sleep;
@@ -35,9 +34,8 @@ pub(super) fn worker<B: Faulty>(
     PROJECTIONS.iter().try_fold(worker, |worker, (name, partitions)| {
         let name = ProjectionName::new(*name)?;
         let projection = Fragile::<B>::new(name, crash.clone(), gate.clone());
-        let partitions = NonZeroU16::new(*partitions).context("there is one partition")?;
         let options = ProjectionOptions::default()
-            .with_partitions(partitions)
+            .with_partitions(*partitions)
             .with_batch_size_max(BATCH_SIZE_MAX)
             .with_time_max(B::TIME_MAX)
             .with_poll_interval_max(Duration::from_millis(50));

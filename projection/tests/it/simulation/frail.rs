@@ -105,9 +105,11 @@ pub(super) struct Frail {
     pub(super) patient: Arc<Patient>,
 }
 
-impl Projection<MemoryConnection> for Frail {
-    fn name(&self) -> ProjectionName {
-        self.patient.name.clone()
+impl Projection for Frail {
+    type Connection = MemoryConnection;
+
+    fn name(&self) -> &ProjectionName {
+        &self.patient.name
     }
 
     fn failure_policy(&self) -> FailurePolicy {

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use es::adapter::ProjectionStore;
 use es::memory::{MemoryConnection, MemoryStore};
-use es::{EventSource, Position, StoreError, StreamId};
-use projection::operator::{self, DeadLetterError, ResetTo, RetriedLetters, SkipFailingError};
+use es::{EventSource, PartitionCount, Position, StreamId};
+use projection::OperatorError;
+use projection::operator::{ResetTo, RetriedLetters};
 use tokio::time::sleep;
 
 use super::chaos::{Chaos, Gate};
@@ -16,6 +17,14 @@ use super::ledger::Entry;
 /// How often an operator tries to get a lock.
 const TRIES_MAX: u32 = 100;
 
+/// What was done; nothing if the projection is not there, as it may be deleted.
+pub(super) fn known<T>(done: Result<T, OperatorError>) -> Result<Option<T>, OperatorError> {
+    match done {
+        Err(OperatorError::UnknownProjection { .. }) => Ok(None),
+        done => done.map(Some),
+    }
+}
+
 /// An operator of one projection.
 #[derive(Debug, Clone)]
 pub(super) struct Operator {
@@ -24,23 +33,24 @@ pub(super) struct Operator {
 }
 
 impl Operator {
+    fn verbs(&self) -> projection::Operator<'_, MemoryStore> {
+        projection::Operator::new(&self.store)
+    }
+
     /// Does something in a transaction, again and again while somebody else has a lock; `None` if
     /// somebody has it for too long.
-    async fn transact<T, E>(
+    async fn transact<T>(
         &self,
-        work: impl AsyncFn(&mut MemoryConnection) -> Result<T, E>,
-    ) -> Option<T>
-    where
-        E: Into<DeadLetterError>,
-    {
+        work: impl AsyncFn(&mut MemoryConnection) -> Result<T, OperatorError>,
+    ) -> Option<T> {
         for _ in 0..TRIES_MAX {
             let mut tx = self.store.begin().await.expect("a transaction");
-            match work(&mut tx).await.map_err(Into::into) {
+            match work(&mut tx).await {
                 Ok(done) => {
                     self.store.commit(tx).await.expect("it commits");
                     return Some(done);
                 }
-                Err(DeadLetterError::Store(error)) if error.is_retryable() => {
+                Err(OperatorError::Store(error)) if error.is_retryable() => {
                     self.store.rollback(tx).await.expect("it rolls back");
                     sleep(Duration::from_millis(7)).await;
                 }
@@ -52,30 +62,33 @@ impl Operator {
 
     /// Whether the projection is paused now.
     pub(super) async fn pause(&self) -> bool {
-        let (store, name) = (&self.store, &self.patient.name);
-        self.transact(async |tx| operator::pause(store, tx, name).await).await == Some(true)
+        let name = &self.patient.name;
+        let paused = self.transact(async |tx| known(self.verbs().pause_in(tx, name).await)).await;
+        paused.flatten().is_some()
     }
 
     /// Lets go on what is paused or stands still. It does not stop before it has.
     pub(super) async fn resume(&self) {
-        let (store, name) = (&self.store, &self.patient.name);
-        while self.transact(async |tx| operator::resume(store, tx, name).await).await.is_none() {}
+        let name = &self.patient.name;
+        let resume =
+            async |tx: &mut MemoryConnection| known(self.verbs().resume_in(tx, name).await);
+        while self.transact(resume).await.is_none() {}
     }
 
-    pub(super) async fn rescale(&self, total: u16) {
+    pub(super) async fn rescale(&self, total: PartitionCount) {
         // A lock that somebody holds is an operator's bad luck.
-        let rescaled = operator::rescale(&self.store, &self.patient.name, total).await;
-        assert!(rescaled.as_ref().err().is_none_or(StoreError::is_retryable), "{rescaled:?}");
+        match known(self.verbs().rescale(&self.patient.name, total).await) {
+            Ok(_) => {}
+            Err(error) => assert!(error.is_retryable(), "{error:?}"),
+        }
     }
 
     /// Lets a partition past the event that it stands still at, or that it is about to try again.
     pub(super) async fn skip_failing(&self, partition: u16) {
-        match operator::skip_failing(&self.store, &self.patient.name, partition).await {
+        match known(self.verbs().skip_failing(&self.patient.name, partition).await) {
             Ok(_)
-            | Err(
-                SkipFailingError::NothingFails { .. } | SkipFailingError::UnknownPartition { .. },
-            ) => {}
-            Err(SkipFailingError::Store(error)) if error.is_retryable() => {}
+            | Err(OperatorError::NothingFails { .. } | OperatorError::UnknownPartition { .. }) => {}
+            Err(error) if error.is_retryable() => {}
             Err(error) => panic!("{}: {error:?}", self.patient.name),
         }
     }
@@ -93,8 +106,9 @@ impl Operator {
         )]
         let to = Position::try_from((horizon as f64 * part) as i64).expect("a position");
         self.transact(async |tx| {
-            if operator::reset(store, tx, name, ResetTo::Position(to)).await?.is_none() {
-                return Ok::<(), StoreError>(());
+            let reset = self.verbs().reset_in(tx, name, ResetTo::Position(to)).await;
+            if known(reset)?.is_none() {
+                return Ok(());
             }
             Entry::ResetTo(to).write(tx, name)?;
             for letter in store.dead_letters(tx, name, Position::START, u32::MAX).await? {
@@ -107,28 +121,27 @@ impl Operator {
 
     /// Deletes it with all it has done.
     pub(super) async fn delete(&self) {
-        let (store, name) = (&self.store, &self.patient.name);
+        let name = &self.patient.name;
         self.transact(async |tx| {
-            if operator::delete(store, tx, name).await? {
+            if known(self.verbs().delete_in(tx, name).await)?.is_some() {
                 Entry::Deleted.write(tx, name)?;
             }
-            Ok::<(), StoreError>(())
+            Ok(())
         })
         .await;
     }
 
     pub(super) async fn dead_letters(&self) -> Vec<es::DeadLetter> {
-        let letters = operator::dead_letters(&self.store, &self.patient.name, Position::START, 100);
-        letters.await.expect("the dead letters are read")
+        let letters = self.verbs().dead_letters(&self.patient.name, Position::START, 100).await;
+        known(letters).expect("the dead letters are read").unwrap_or_default()
     }
 
     pub(super) async fn skip(&self, position: Position) {
-        let (store, name) = (&self.store, &self.patient.name);
-        self.transact(async |tx| {
-            if operator::skip(store, tx, name, position).await? {
-                Entry::Skipped(position).write(tx, name)?;
-            }
-            Ok::<(), DeadLetterError>(())
+        let name = &self.patient.name;
+        self.transact(async |tx| match known(self.verbs().skip_in(tx, name, position).await) {
+            Ok(Some(())) => Ok(Entry::Skipped(position).write(tx, name)?),
+            Ok(None) | Err(OperatorError::NoDeadLetter { .. }) => Ok(()),
+            Err(error) => Err(error),
         })
         .await;
     }
@@ -137,12 +150,10 @@ impl Operator {
     pub(super) async fn retry(&self, stream: &StreamId, gate: Arc<Gate>) {
         let source = Chaos { inner: self.store.clone(), gate: Arc::clone(&gate) };
         let frail = Frail { gate, patient: Arc::clone(&self.patient) };
-        let retried = operator::retry_within(&source, &frail, stream, HANDLER_TIME_MAX).await;
-        match retried {
-            // It may be deleted.
-            Ok(_)
-            | Err(DeadLetterError::Undone { .. } | DeadLetterError::UnknownProjection { .. }) => {}
-            Err(DeadLetterError::Store(error)) if error.is_retryable() => {}
+        let operator = projection::Operator::new(&source);
+        match known(operator.retry_within(&frail, stream, HANDLER_TIME_MAX).await) {
+            Ok(_) => {}
+            Err(error) if error.is_retryable() => {}
             Err(error) => panic!("{}: {error:?}", self.patient.name),
         }
     }
@@ -151,9 +162,9 @@ impl Operator {
     pub(super) async fn retry_all(&self, gate: &Arc<Gate>) {
         let frail = Frail { gate: Arc::clone(gate), patient: Arc::clone(&self.patient) };
         while let Some(letter) = self.dead_letters().await.first() {
-            match operator::retry(&self.store, &frail, &letter.stream).await {
+            match self.verbs().retry(&frail, &letter.stream).await {
                 Ok(RetriedLetters::Handled(_)) => {}
-                Err(DeadLetterError::Store(error)) if error.is_retryable() => {
+                Err(OperatorError::Store(error)) if error.is_retryable() => {
                     sleep(Duration::from_millis(11)).await;
                 }
                 other => panic!("{}: it is cured: {other:?}", self.patient.name),

@@ -1,13 +1,12 @@
 //! Who acts in a simulation, and what is checked.
 
-use std::num::NonZeroU16;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use es::memory::MemoryStore;
-use es::{Event, EventStore, ExpectedVersion, Position, ReadLimit, StreamId};
-use projection::operator::{self, ProjectionStatus};
-use projection::{Processor, ProcessorError, ProjectionOptions, wait_for};
+use es::{Event, EventStore, ExpectedVersion, PartitionCount, Position, ReadLimit, StreamId};
+use projection::operator::ProjectionStatus;
+use projection::{Processor, ProcessorError, ProjectionOptions};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::chaos::{Chaos, Gate, Weather};
 use super::frail::{Frail, HANDLER_TIME_MAX, Patient};
 use super::ledger::{self, Entry, Log};
-use super::operator::Operator;
+use super::operator::{Operator, known};
 
 const LEASE: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(300);
@@ -98,7 +97,7 @@ impl World {
             .with_poll_interval(POLL);
         for Watched { operator, .. } in &self.projections {
             let (gate, patient) = (Arc::clone(&gate), Arc::clone(&operator.patient));
-            let partitions = NonZeroU16::new(self.random.u16(1..5)).expect("it is not zero");
+            let partitions = PartitionCount::of(self.random.u16(1..5));
             let options = ProjectionOptions::default()
                 .with_partitions(partitions)
                 .with_time_max(HANDLER_TIME_MAX)
@@ -153,7 +152,7 @@ impl World {
                 let by = Duration::from_millis(self.random.u64(0..5_000));
                 *self.jumped.lock().expect("no panic") += by;
             }
-            15..18 => operator.rescale(self.random.u16(1..9)).await,
+            15..18 => operator.rescale(PartitionCount::of(self.random.u16(1..9))).await,
             18 => self.pause_and_resume(&operator).await,
             19 => operator.resume().await,
             20..22 => operator.reset((self.random.f64() * 1.2 - 0.2).max(0.0)).await,
@@ -212,8 +211,8 @@ impl World {
             self.watch_processes().await;
             for number in 0..self.projections.len() {
                 let name = &self.projections[number].operator.patient.name;
-                let status = operator::status_of(&self.store, name).await.expect("the status");
-                let Some(status) = status else {
+                let status = projection::Operator::new(&self.store).status_of(name).await;
+                let Some(status) = known(status).expect("the status") else {
                     self.disturbed();
                     continue;
                 };
@@ -276,7 +275,9 @@ impl World {
         let gate = self.new_gate();
         for Watched { operator, .. } in &self.projections {
             let name = &operator.patient.name;
-            let waited = wait_for(&self.store, name, end, Duration::from_mins(10)).await;
+            let (operates, patience) =
+                (projection::Operator::new(&self.store), Duration::from_mins(10));
+            let waited = operates.wait_for(name, end, patience).await;
             waited.unwrap_or_else(|error| {
                 panic!("seed {}: {error}\n{:#?}", self.seed, self.store);
             });
@@ -288,7 +289,7 @@ impl World {
         }
         for Watched { operator, .. } in &self.projections {
             let name = &operator.patient.name;
-            let status = operator::status_of(&self.store, name).await.expect("the status");
+            let status = projection::Operator::new(&self.store).status_of(name).await;
             let mut partitions = status.expect("it is registered").partitions.into_iter();
             assert!(partitions.all(|one| one.state.is_free()), "seed {}", self.seed);
             operator.patient.assert_deaths_end();
