@@ -41,6 +41,7 @@ impl Statements {
                 include_str!("../sql/events/append.sql"),
                 events = events,
                 sequence = sequence,
+                sequence_name = sequence_name,
                 lock_class = lock_class,
                 registered_setting = registered_setting
             )),
@@ -48,6 +49,7 @@ impl Statements {
                 include_str!("../sql/events/append_one.sql"),
                 events = events,
                 sequence = sequence,
+                sequence_name = sequence_name,
                 lock_class = lock_class,
                 registered_setting = registered_setting
             )),

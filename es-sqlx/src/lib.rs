@@ -9,15 +9,16 @@
 //!
 //! For the adapters of this workspace; not covered by semver.
 
+mod background;
+
 use std::fmt;
-use std::future::Future;
 use std::ops::{Deref, DerefMut};
-use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Database, Pool, SqlStr};
-use sqlx_core::rt;
 use sqlx_core::transaction::TransactionManager as _;
+
+pub use background::{RETURN_TIME_MAX, in_background};
 
 /// What becomes of a connection that is dropped in the middle of something.
 pub type Abandon<DB> = fn(PoolConnection<DB>);
@@ -26,14 +27,6 @@ pub type Abandon<DB> = fn(PoolConnection<DB>);
 /// transaction, if there is one.
 pub fn close<DB: Database>(conn: PoolConnection<DB>) {
     drop(conn.detach());
-}
-
-/// How long a pool may ask a connection that is given back whether it lives.
-pub const RETURN_TIME_MAX: Duration = Duration::from_secs(5);
-
-/// Runs what a connection needs before it goes back, for no longer than [`RETURN_TIME_MAX`].
-pub fn in_background(task: impl Future<Output = ()> + Send + 'static) {
-    rt::spawn(async move { rt::timeout(RETURN_TIME_MAX, task).await });
 }
 
 /// A connection that is borrowed from a pool. Unless it is [released](PooledConnection::release),

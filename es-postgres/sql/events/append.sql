@@ -13,16 +13,18 @@
 --
 -- Each step reads from the one before, so their order is fixed:
 --
--- 1. stream: its version. The `where` below accepts it if it is the expected one and no id of the
---    others is taken: a duplicate among them must not be found when the first is already written.
---    One step down the index tells whether any id between the least and the greatest is taken.
---    Usually none is, if the ids ascend with time and were drawn for this append. Otherwise they
---    are looked up one by one, in a subquery that cannot become a join: a plan that was made while
---    the table was empty, and is kept, must not scan it when it is large; the step down the index
---    says `order by … limit 1` for the same reason.
---    Nothing may be visible above the sequence's last value: if something is, the sequence has gone
---    back, and the append would land where readers have been. Usually that is a step down the index
---    to its end, where there is nothing but what others have drawn since.
+-- 1. stream: its version, and `low`, the last position drawn. A function tells it without a scan of
+--    the sequence, which pays for the look above it; it says null while nothing was drawn from
+--    where the sequence was set. The `where` below accepts the version if it is the expected one
+--    and no id of the others is taken: a duplicate among them must not be found when the first is
+--    already written. One step down the index tells whether any id between the least and the
+--    greatest is taken. Usually none is, if the ids ascend with time and were drawn for this
+--    append. Otherwise they are looked up one by one, in a subquery that cannot become a join: a
+--    plan that was made while the table was empty, and is kept, must not scan it when it is large;
+--    the step down the index says `order by … limit 1` for the same reason.
+--    Nothing may be visible above `low`: if something is, the sequence has gone back, and the
+--    append would land where readers have been. Usually that is a step down the index to its end,
+--    where there is nothing but what others have drawn since.
 -- 2. registered: tells readers that positions above `low` are about to appear. A shared lock, so
 --    appenders never wait for each other; it ends with the transaction or the savepoint by
 --    itself. It is taken before any position is drawn, so every position drawn is above `low`.
@@ -55,7 +57,7 @@ with
           then
             pg_advisory_xact_lock_shared(
               {lock_class},
-              (last_value - (not is_called)::integer)::bit(32)::integer
+              stream.low::bit(32)::integer
             )::text
             || case
               when pg_current_xact_id_if_assigned() is not null
@@ -75,14 +77,18 @@ with
             limit 1
           ),
           0
-        ) as version
+        ) as version,
+        coalesce(
+          pg_sequence_last_value({sequence_name}::regclass),
+          (select last_value - 1 from {sequence})
+        ) as low
         offset 0
-      ) as stream, {sequence}
+      ) as stream
       where ($5::bigint is null or stream.version = $5)
         and (
           select global_position
           from {events}
-          where global_position > last_value - (not is_called)::integer
+          where global_position > stream.low
           order by global_position
           limit 1
         ) is null

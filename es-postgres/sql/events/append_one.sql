@@ -26,7 +26,7 @@ from (
       then
         pg_advisory_xact_lock_shared(
           {lock_class},
-          (last_value - (not is_called)::integer)::bit(32)::integer
+          accepted.low::bit(32)::integer
         )::text
         || case
           when pg_current_xact_id_if_assigned() is not null
@@ -46,14 +46,18 @@ from (
         limit 1
       ),
       0
-    ) as version
+    ) as version,
+    coalesce(
+      pg_sequence_last_value({sequence_name}::regclass),
+      (select last_value - 1 from {sequence})
+    ) as low
     offset 0
-  ) as accepted, {sequence}
+  ) as accepted
   where ($5::bigint is null or accepted.version = $5)
     and (
       select global_position
       from {events}
-      where global_position > last_value - (not is_called)::integer
+      where global_position > accepted.low
       order by global_position
       limit 1
     ) is null

@@ -120,6 +120,7 @@ fn statement(name: &str) -> String {
         .replace("{projections}", "projections")
         .replace("{dead_letters}", "projection_dead_letters")
         .replace("{sequence}", "events_global_position_seq")
+        .replace("{sequence_name}", "'events_global_position_seq'")
         .replace("{lock_class}", "1")
         .replace("{registered_setting}", "'es.registered'")
 }
