@@ -18,4 +18,5 @@ from {checkpoints} as one
 join {projections} on name = one.projection
 where one.projection = ?1
 order by partition_index
+limit 18446744073709551615
 for update

@@ -85,7 +85,7 @@ pub async fn partitions_are_rewritten_as_told<H: Harness>(harness: H) {
         .register("q", Partition::new(0, PartitionCount::of(2)).expect("a partition"))
         .await
         .expect("new");
-    let mut epoch = Epoch::FIRST;
+    let (mut epoch, mut count) = (Epoch::FIRST, 2);
     for positions in [vec![4, 7, 7, 7], vec![9]] {
         let total = u16::try_from(positions.len()).expect("few");
         let mut tx = store.begin().await;
@@ -93,6 +93,8 @@ pub async fn partitions_are_rewritten_as_told<H: Harness>(harness: H) {
         store.store().claim(&mut tx, &name("p"), of, &worker("a"), LONG).await.expect("answered");
         let state = store.store().lock_projection(&mut tx, &name("p")).await.expect("locked");
         let old = store.store().lock_partitions(&mut tx, &name("p")).await.expect("locked");
+        assert_eq!(old.len(), count, "whatever limits the session has");
+        count = positions.len();
         epoch = old.iter().map(|partition| partition.epoch).max().expect("some").next();
         let seeds: Vec<PartitionSeed> = positions.iter().map(|at| seed(*at, epoch)).collect();
         store.store().rewrite_partitions(&mut tx, &name("p"), &seeds).await.expect("rewritten");
